@@ -1,0 +1,166 @@
+//! The keys of the kernel's tables. Addresses are 16 bytes in network order, IPv4 as `::ffff:a.b.c.d`
+//! (RFC 4291, 2.5.5.2); ports, numbers and indexes in host order; padding is named and zero.
+
+use crate::{
+    endpoint::{EndpointId, Kind},
+    hook::Hook,
+    skip::Skip,
+    wire::{Network, Proto, Protocol},
+};
+
+/// An address as the tables store it.
+pub type Address = [u8; 16];
+
+/// One flow as one hook of one interface sees it, one direction.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowKey {
+    /// The sender.
+    pub source: Address,
+    /// The receiver.
+    pub destination: Address,
+    /// [`crate::interface::Interface::id`].
+    pub interface: u32,
+    /// Source port; the identifier of an ICMP echo; 0 where there are none.
+    pub source_port: u16,
+    /// Destination port; the identifier of an ICMP echo; type × 256 + code of other ICMP.
+    pub destination_port: u16,
+    /// Outer VLAN identifier, 0 for none.
+    pub vlan: u16,
+    /// Inner VLAN identifier (QinQ), 0 for none.
+    pub inner_vlan: u16,
+    /// IPv4, IPv6 or ARP.
+    pub network: Network,
+    /// The IP protocol number; 0 for ARP.
+    pub proto: Proto,
+    /// Where it was seen.
+    pub hook: Hook,
+    /// 1 for a later fragment whose datagram is not known: no ports.
+    pub fragment: u8,
+}
+
+const _: () = assert!(size_of::<FlowKey>() == 16 + 16 + 4 + 2 + 2 + 2 + 2 + 1 + 1 + 1 + 1);
+
+/// What the exact counters distinguish.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PathKey {
+    /// [`crate::interface::Interface::id`].
+    pub interface: u32,
+    /// The sender.
+    pub source: EndpointId,
+    /// The receiver.
+    pub destination: EndpointId,
+    /// The sender's kind.
+    pub source_kind: Kind,
+    /// The receiver's kind.
+    pub destination_kind: Kind,
+    /// The protocol, by the closed set of the metrics.
+    pub protocol: Protocol,
+    /// Where it was seen.
+    pub hook: Hook,
+    /// Whether this host made the packet or forwards it.
+    pub origin: Origin,
+    /// Which side is taken for the client where no flow says it.
+    pub client: Client,
+    /// Zero.
+    pub padding: [u8; 2],
+}
+
+const _: () = assert!(size_of::<PathKey>() == 3 * 4 + 6 + 2);
+
+/// Where a packet at egress came from (`ingress_ifindex` of `__sk_buff`).
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Origin(pub u8);
+
+impl Origin {
+    /// Made on this host, or just encapsulated; every packet at ingress.
+    pub const LOCAL: Self = Self(0);
+    /// Received on another interface before.
+    pub const FORWARDED: Self = Self(1);
+}
+
+/// The side that is taken for the client of a packet whose flow is not known: see [`crate::counting`].
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Client(pub u8);
+
+impl Client {
+    /// The sender.
+    pub const SOURCE: Self = Self(0);
+    /// The receiver.
+    pub const DESTINATION: Self = Self(1);
+}
+
+/// An address within a segment: equal addresses on two bridges never merge.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AddressKey {
+    /// The address.
+    pub address: Address,
+    /// [`crate::interface::Interface::segment`].
+    pub segment: u32,
+}
+
+const _: () = assert!(size_of::<AddressKey>() == 16 + 4);
+
+/// A prefix of the routed part of the host, as a longest-prefix-match trie stores its data.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PrefixKey {
+    /// The address, bits beyond the prefix zero.
+    pub address: Address,
+}
+
+const _: () = assert!(size_of::<PrefixKey>() == 16);
+
+/// A datagram whose later fragments carry no ports (RFC 791, RFC 8200).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FragmentKey {
+    /// The sender.
+    pub source: Address,
+    /// The receiver.
+    pub destination: Address,
+    /// The identification, 16 bits in IPv4 and 32 in IPv6.
+    pub identification: u32,
+    /// [`crate::interface::Interface::id`]: each hook sees the fragments for itself.
+    pub interface: u32,
+    /// The IP protocol number.
+    pub proto: Proto,
+    /// Where it was seen.
+    pub hook: Hook,
+    /// Zero.
+    pub padding: [u8; 2],
+}
+
+const _: () = assert!(size_of::<FragmentKey>() == 16 + 16 + 4 + 4 + 1 + 1 + 2);
+
+/// The ports a datagram's first fragment carried.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ports {
+    /// [`FlowKey::source_port`].
+    pub source: u16,
+    /// [`FlowKey::destination_port`].
+    pub destination: u16,
+}
+
+const _: () = assert!(size_of::<Ports>() == 2 + 2);
+
+/// What was not counted, and why.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SkipKey {
+    /// [`crate::interface::Interface::id`], or 0 where the interface is not known.
+    pub interface: u32,
+    /// Where it was seen.
+    pub hook: Hook,
+    /// Why.
+    pub reason: Skip,
+    /// Zero.
+    pub padding: [u8; 2],
+}
+
+const _: () = assert!(size_of::<SkipKey>() == 4 + 1 + 1 + 2);

@@ -1,0 +1,57 @@
+//! Names and default sizes of the kernel's tables. The collector may resize them when it loads.
+
+/// Hash: interface index → [`crate::interface::Interface`].
+pub const INTERFACES: &str = "INTERFACES";
+/// Hash: [`crate::key::AddressKey`] → [`crate::endpoint::Party`].
+pub const ADDRESSES: &str = "ADDRESSES";
+/// Longest prefix match: [`crate::key::PrefixKey`] → [`crate::endpoint::Party`].
+pub const PREFIXES: &str = "PREFIXES";
+/// Hash: [`crate::key::FlowKey`] → [`crate::counters::FlowCounters`].
+pub const FLOWS: &str = "FLOWS";
+/// Per-CPU hash: [`crate::key::PathKey`] → [`crate::counters::PathCounters`].
+pub const PATHS: &str = "PATHS";
+/// Per-CPU array by [`spill_index`] → [`crate::counters::Counters`].
+pub const SPILL: &str = "SPILL";
+/// Per-CPU hash: [`crate::key::SkipKey`] → [`crate::counters::Counters`].
+pub const SKIPS: &str = "SKIPS";
+/// Least recently used hash: [`crate::key::FragmentKey`] → [`crate::key::Ports`]. A cache: what it loses
+/// becomes a flow without ports, not a lost packet.
+pub const FRAGMENTS: &str = "FRAGMENTS";
+/// Least recently used hash: socket cookie → [`crate::owner::SocketOwner`].
+pub const OWNERS: &str = "OWNERS";
+
+/// Interfaces that can be observed at once.
+pub const INTERFACES_CAPACITY: u32 = 4_096;
+/// Addresses that can be told apart at once.
+pub const ADDRESSES_CAPACITY: u32 = 16_384;
+/// Prefixes that can be told apart at once.
+pub const PREFIXES_CAPACITY: u32 = 1_024;
+/// Flow sightings held in detail at once (`--max-flows`).
+pub const FLOWS_CAPACITY: u32 = 65_536;
+/// Paths counted exactly at once: interface × hook × endpoint pair × protocol.
+pub const PATHS_CAPACITY: u32 = 8_192;
+/// Kinds of skipped packets: interface × hook × reason.
+pub const SKIPS_CAPACITY: u32 = 4_096;
+/// Fragmented datagrams under way at once.
+pub const FRAGMENTS_CAPACITY: u32 = 4_096;
+/// Sockets whose owner is remembered.
+pub const OWNERS_CAPACITY: u32 = 16_384;
+/// Size of the [`SPILL`] array.
+pub const SPILL_CAPACITY: u32 =
+    2 * crate::endpoint::Kind::COUNT * crate::endpoint::Kind::COUNT * crate::wire::Protocol::COUNT;
+
+/// Where [`SPILL`] counts a packet that neither the flow table nor the path counters could take:
+/// by whether this sighting counts, both kinds and the protocol.
+#[must_use]
+#[inline(always)]
+pub const fn spill_index(
+    counts: bool,
+    source: crate::endpoint::Kind,
+    destination: crate::endpoint::Kind,
+    protocol: crate::wire::Protocol,
+) -> u32 {
+    let kinds = crate::endpoint::Kind::COUNT;
+    let pair = (source.0 as u32 % kinds) * kinds + destination.0 as u32 % kinds;
+    let protocols = crate::wire::Protocol::COUNT;
+    ((counts as u32 * kinds * kinds) + pair) * protocols + protocol.0 as u32 % protocols
+}

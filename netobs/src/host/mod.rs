@@ -1,0 +1,1 @@
+//! Reading the host: links, addresses, routes, neighbours, namespaces.

@@ -1,0 +1,1 @@
+//! Judging who is behind an interface, an address or a socket.

@@ -1,0 +1,9 @@
+//! netobs: who talks to whom on this host, by which way, how much, and why A does not reach B.
+//!
+//! Modules in the order data flows; imports point to the pure middle (`ARCHITECTURE.md`):
+//! the world is read in `kernel` and `host`, judged in `flow`, `identity` and `path`,
+//! published as one `report` a tick, and shown by `export`, `api` and `top`.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod host;
+pub mod identity;

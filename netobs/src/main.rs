@@ -1,0 +1,2 @@
+//! Command line → exit status.
+fn main() {}
