@@ -1,0 +1,122 @@
+//! What one tick knows, as one immutable value: metrics, JSON, `top` and the page read this and nothing else.
+
+mod endpoints;
+mod flows;
+mod health;
+mod names;
+mod totals;
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use endpoints::{ContainerRow, EndpointRow, InterfaceRow};
+pub use flows::{
+    Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Overlay, Party, Tcp, TcpState,
+};
+pub use health::{Health, InterfaceCounts, InterfaceState, MapUse, SourceState, Unseen};
+pub use names::{
+    Close, Direction, EvidenceKind, HookName, InitiatorBy, KindName, Nat, Path, ProtocolName, Reporter,
+    RoleName, Verdict, Via,
+};
+pub use totals::{HopLabels, PathFlowLabels, PathLabels, Totals, WorkloadLabels};
+
+/// The schema every JSON document names.
+pub const SCHEMA: &str = "netobs/v1";
+
+/// One tick's knowledge.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Wall clock at publication.
+    pub time: Timestamp,
+    /// The host's name.
+    pub node: Arc<str>,
+    /// Length of the tick rates are computed over.
+    pub interval: Duration,
+    /// Everybody on this host, by id.
+    pub endpoints: Vec<EndpointRow>,
+    /// Conversations alive, or ended less than 30 s ago; the busiest first.
+    pub flows: Vec<FlowRow>,
+    /// Counters and gauges for the metrics, since the agent's start.
+    pub totals: Totals,
+    /// The agent about itself.
+    pub health: Health,
+}
+
+impl Report {
+    /// A report of nothing, before the first tick.
+    #[must_use]
+    pub fn empty(node: Arc<str>, time: Timestamp) -> Self {
+        Self {
+            time,
+            node,
+            interval: Duration::from_secs(1),
+            endpoints: Vec::new(),
+            flows: Vec::new(),
+            totals: Totals::default(),
+            health: Health::default(),
+        }
+    }
+
+    /// The head every document starts with.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head {
+            schema: SCHEMA.into(),
+            time: self.time,
+            node: Arc::clone(&self.node),
+            interval_seconds: self.interval.as_secs_f64(),
+        }
+    }
+
+    /// `netobs endpoints -o json`.
+    #[must_use]
+    pub fn endpoints_document(&self) -> EndpointsDocument {
+        EndpointsDocument { head: self.head(), endpoints: self.endpoints.clone() }
+    }
+
+    /// `netobs flows -o json`, and `netobs top --once -o json`: the same rows in the order shown.
+    #[must_use]
+    pub fn flows_document(&self, keep: impl Fn(&FlowRow) -> bool) -> FlowsDocument {
+        FlowsDocument {
+            head: self.head(),
+            flows: self.flows.iter().filter(|flow| keep(flow)).cloned().collect(),
+        }
+    }
+}
+
+/// The fields every document starts with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Head {
+    /// Always `netobs/v1`.
+    pub schema: Arc<str>,
+    /// When the report was made, RFC 3339 in UTC.
+    #[schemars(with = "String")]
+    pub time: Timestamp,
+    /// The host's name.
+    pub node: Arc<str>,
+    /// Length of the tick rates are computed over, seconds.
+    pub interval_seconds: f64,
+}
+
+/// Everybody on this host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EndpointsDocument {
+    /// The common head.
+    #[serde(flatten)]
+    pub head: Head,
+    /// Sorted by id.
+    pub endpoints: Vec<EndpointRow>,
+}
+
+/// Conversations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FlowsDocument {
+    /// The common head.
+    #[serde(flatten)]
+    pub head: Head,
+    /// The busiest first.
+    pub flows: Vec<FlowRow>,
+}

@@ -1,0 +1,95 @@
+//! Counters and gauges for the metrics. Label values come from closed sets or a workload's name;
+//! never an interface, an address or a port.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use netobs_common::counters::Counters;
+
+use super::names::{Close, Direction, HookName, KindName, Nat, Path, ProtocolName, Reporter, RoleName};
+
+/// Labels of `netobs_path_bytes_total` and `netobs_path_packets_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PathLabels {
+    /// The initiator's kind.
+    pub source_kind: KindName,
+    /// The other side's kind.
+    pub destination_kind: KindName,
+    /// How it travels.
+    pub path: Path,
+    /// Which addresses were translated.
+    pub nat: Nat,
+    /// Transport protocol.
+    pub protocol: ProtocolName,
+    /// Direction of the bytes.
+    pub direction: Direction,
+    /// Where this host stands in that direction.
+    pub reporter: Reporter,
+}
+
+/// Labels of `netobs_path_flows` and the flows opened and closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PathFlowLabels {
+    /// The initiator's kind.
+    pub source_kind: KindName,
+    /// The other side's kind.
+    pub destination_kind: KindName,
+    /// How it travels.
+    pub path: Path,
+    /// Transport protocol.
+    pub protocol: ProtocolName,
+}
+
+/// Labels of `netobs_workload_*`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkloadLabels {
+    /// The sender's side of the flow: the initiator's kind.
+    pub source_kind: KindName,
+    /// The initiator's namespace, empty where there is none.
+    pub source_namespace: Arc<str>,
+    /// The initiator's workload, else its name; `external`, `host`.
+    pub source_workload: Arc<str>,
+    /// The other side's kind.
+    pub destination_kind: KindName,
+    /// The other side's namespace.
+    pub destination_namespace: Arc<str>,
+    /// The other side's workload.
+    pub destination_workload: Arc<str>,
+    /// Where this host stands.
+    pub reporter: Reporter,
+}
+
+/// Labels of `netobs_hop_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HopLabels {
+    /// What the interface is for.
+    pub role: RoleName,
+    /// Which hook.
+    pub hook: HookName,
+}
+
+/// Everything the metrics need that grows, and the gauges computed with it.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Booked bytes and packets, each conversation once.
+    pub paths: BTreeMap<PathLabels, Counters>,
+    /// Flows alive now.
+    pub flows: BTreeMap<PathFlowLabels, u64>,
+    /// Flows that began.
+    pub opened: BTreeMap<PathFlowLabels, u64>,
+    /// Flows that ended, and how.
+    pub closed: BTreeMap<(PathFlowLabels, Close), u64>,
+    /// Booked bytes and packets by workload.
+    pub workloads: BTreeMap<WorkloadLabels, Counters>,
+    /// Everything seen, by hop: a packet counts at each.
+    pub hops: BTreeMap<HopLabels, Counters>,
+    /// Endpoints now, by kind, mode (the bare word) and runtime.
+    pub endpoints: BTreeMap<(KindName, Arc<str>, Arc<str>), u64>,
+    /// Packets counted in `paths` whose flow has no detail.
+    pub overflow_packets: u64,
+    /// Bytes waiting for identity, NAT or direction to settle.
+    pub pending_bytes: u64,
+    /// Bytes booked with an unknown endpoint kind on either side.
+    pub unattributed_bytes: u64,
+    /// Series not given a row of their own, by metric family.
+    pub series_overflow: BTreeMap<&'static str, u64>,
+}
