@@ -4,6 +4,7 @@ mod endpoints;
 mod flows;
 mod health;
 mod names;
+mod status;
 mod totals;
 
 use std::{sync::Arc, time::Duration};
@@ -21,6 +22,7 @@ pub use names::{
     Close, Direction, EvidenceKind, HookName, InitiatorBy, KindName, Nat, Path, ProtocolName, Reporter,
     RoleName, Verdict, Via,
 };
+pub use status::{InterfaceStates, NotFound, SourceStatus, StatusDocument, TableUse};
 pub use totals::{HopLabels, PathFlowLabels, PathLabels, Totals, WorkloadLabels};
 
 /// The schema every JSON document names.
@@ -84,6 +86,12 @@ impl Report {
             head: self.head(),
             flows: self.flows.iter().filter(|flow| keep(flow)).cloned().collect(),
         }
+    }
+
+    /// `/api/v1/status`: what the agent sees and what it does not.
+    #[must_use]
+    pub fn status_document(&self) -> StatusDocument {
+        StatusDocument::of(self)
     }
 }
 
