@@ -58,3 +58,6 @@ impl Facts {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) use self::link::tests as test_links;
