@@ -1,7 +1,67 @@
+//! Entry points. An observer has no verdict: `observe` returns nothing, and what every path returns
+//! is "go on", so that programs and filters behind this one run as if it were not there.
 #![no_std]
 #![no_main]
+#![feature(core_intrinsics)]
+#![expect(internal_features, reason = "BPF's atomic add is only reachable as an intrinsic")]
+#![allow(unreachable_pub, missing_docs, reason = "the program macros make items of their own")]
+
+mod classify;
+mod clock;
+mod count;
+mod fragment;
+mod maps;
+mod observe;
+mod owner;
+mod scratch;
+mod skb;
+
+use aya_ebpf::{
+    bindings::TC_ACT_UNSPEC,
+    macros::{cgroup_sock_addr, classifier},
+    programs::{SockAddrContext, TcContext},
+};
+use netobs_common::hook::Hook;
+
+/// Packets an interface received.
+#[classifier]
+pub fn netobs_ingress(ctx: TcContext) -> i32 {
+    observe::observe(&ctx, Hook::INGRESS);
+    TC_ACT_UNSPEC
+}
+
+/// Packets an interface is about to send.
+#[classifier]
+pub fn netobs_egress(ctx: TcContext) -> i32 {
+    observe::observe(&ctx, Hook::EGRESS);
+    TC_ACT_UNSPEC
+}
+
+/// Returned by the socket programs: the call goes on as it was made.
+const ALLOW: i32 = 1;
+
+/// A process connects an IPv4 socket.
+#[cgroup_sock_addr(connect4)]
+pub fn netobs_connect4(ctx: SockAddrContext) -> i32 {
+    owner::record(&ctx);
+    ALLOW
+}
+
+/// A process connects an IPv6 socket.
+#[cgroup_sock_addr(connect6)]
+pub fn netobs_connect6(ctx: SockAddrContext) -> i32 {
+    owner::record(&ctx);
+    ALLOW
+}
+
+/// The helpers used are GPL-only; this section says so to the kernel.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo) -> ! {
+    // Endless on purpose: the verifier refuses a program in which a panic can be reached.
     loop {}
 }

@@ -1,0 +1,57 @@
+//! Addresses and interface → who sends and who receives, from tables the collector keeps current.
+
+use aya_ebpf::maps::lpm_trie::Key;
+use netobs_common::{
+    endpoint::Party,
+    hook::Hook,
+    interface::{Interface, Role},
+    key::{Address, AddressKey, PrefixKey},
+    parse::Headers,
+};
+
+use crate::maps::{ADDRESSES, PREFIXES};
+
+/// Sender and receiver of a packet.
+#[inline(always)]
+pub(crate) fn parties(interface: &Interface, hook: Hook, headers: &Headers, key: &mut AddressKey) -> (Party, Party) {
+    if interface.role == Role::LOOPBACK {
+        return (Party::HOST, Party::HOST);
+    }
+    let owner = interface.owner();
+    let source = match owner {
+        // Whatever address it writes, it is the owner who sends.
+        Some(owner) if hook == Hook::INGRESS => owner,
+        _ => lookup(interface.segment, headers.source, key).unwrap_or(Party::EXTERNAL),
+    };
+    let destination = if headers.is_group() {
+        Party::GROUP
+    } else {
+        match (lookup(interface.segment, headers.destination, key), owner) {
+            // A bridge floods what it has no port for: the owner is not the receiver of all it gets.
+            (Some(known), Some(_)) if hook == Hook::EGRESS => known,
+            (_, Some(owner)) if hook == Hook::EGRESS => owner,
+            (Some(known), _) => known,
+            (None, _) => Party::EXTERNAL,
+        }
+    };
+    (source, destination)
+}
+
+/// Who has the address: in the segment, else in the routed part of the host, else by prefix.
+#[inline(always)]
+fn lookup(segment: u32, address: Address, key: &mut AddressKey) -> Option<Party> {
+    key.address = address;
+    key.segment = segment;
+    // SAFETY: the value is plain integers; the collector replaces it whole.
+    if let Some(party) = unsafe { ADDRESSES.get(&*key) } {
+        return Some(*party);
+    }
+    if segment != 0 {
+        key.segment = 0;
+        // SAFETY: as above.
+        if let Some(party) = unsafe { ADDRESSES.get(&*key) } {
+            return Some(*party);
+        }
+    }
+    PREFIXES.get(Key::new(128, PrefixKey { address })).copied()
+}

@@ -1,0 +1,187 @@
+//! A sighting → its flow entry, the exact counter of its path, and where neither has room, the spill.
+
+use aya_ebpf::{EbpfContext, bindings::BPF_NOEXIST, helpers::bpf_get_socket_cookie, programs::TcContext};
+use netobs_common::{
+    counters::{Counters, FlowCounters},
+    counting,
+    endpoint::Party,
+    hook::Hook,
+    interface::Interface,
+    key::{Origin, Ports, SkipKey},
+    maps::spill_index,
+    parse::{Fragment, Headers},
+    skip::Skip,
+    wire::TcpFlags,
+};
+
+use crate::{
+    classify, clock,
+    maps::{FLOWS, NOTHING, PATHS, SKIPS, SPILL},
+    scratch::Scratch,
+};
+
+/// One packet at one hook; its headers and key are in the scratch.
+pub(crate) struct Seen<'a> {
+    pub(crate) interface: &'a Interface,
+    pub(crate) hook: Hook,
+    pub(crate) origin: Origin,
+    pub(crate) ingress_ifindex: u32,
+    pub(crate) counters: Counters,
+}
+
+/// Counts a packet that has a flow.
+#[inline(always)]
+pub(crate) fn seen(ctx: &TcContext, scratch: &mut Scratch, seen: &Seen<'_>) {
+    let (parties, listed) = match FLOWS.get_ptr_mut(&scratch.flow_key) {
+        Some(flow) => {
+            update(flow, &scratch.headers, seen);
+            // SAFETY: the pointer is the entry's until the program ends; both parties are written once.
+            (unsafe { ((*flow).source, (*flow).destination) }, true)
+        }
+        None => begin(ctx, scratch, seen),
+    };
+    path(scratch, seen, parties, listed);
+}
+
+/// Counts a packet that has none.
+#[inline(always)]
+pub(crate) fn skipped(interface: u32, hook: Hook, reason: Skip, counters: Counters) {
+    let key = SkipKey { interface, hook, reason, padding: [0; 2] };
+    if let Some(skips) = SKIPS.get_ptr_mut(&key) {
+        // SAFETY: per CPU, and no other program of this CPU runs meanwhile.
+        unsafe { (*skips).add(counters) };
+    } else if SKIPS.insert(&key, &counters, BPF_NOEXIST.into()).is_err() {
+        // Another CPU made the entry, or the table is full; the collector sees a full table by its size.
+        if let Some(skips) = SKIPS.get_ptr_mut(&key) {
+            // SAFETY: as above.
+            unsafe { (*skips).add(counters) };
+        }
+    }
+}
+
+/// Adds a packet to a flow entry that other CPUs may be adding to.
+#[inline(always)]
+fn update(flow: *mut FlowCounters, headers: &Headers, seen: &Seen<'_>) {
+    // SAFETY: the entry is valid while the program runs; the sums are added atomically, and every other
+    // field is written whole, with a value any CPU may write.
+    unsafe {
+        add(&raw mut (*flow).counters.packets, seen.counters.packets);
+        add(&raw mut (*flow).counters.segments, seen.counters.segments);
+        add(&raw mut (*flow).counters.bytes, seen.counters.bytes);
+        (*flow).last_seen = clock::coarse();
+        if headers.tcp.0 & (TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0) != 0 {
+            flags(&mut *flow, headers.tcp);
+        }
+        if headers.fragment != Fragment::WHOLE {
+            (*flow).fragmented = 1;
+        }
+    }
+}
+
+/// A byte each, so that no CPU overwrites what another one saw.
+#[inline(always)]
+fn flags(flow: &mut FlowCounters, tcp: TcpFlags) {
+    if tcp.has(TcpFlags::SYN) {
+        if tcp.has(TcpFlags::ACK) {
+            flow.syn_ack = 1;
+        } else {
+            flow.syn = 1;
+        }
+    }
+    if tcp.has(TcpFlags::FIN) {
+        flow.fin = 1;
+    }
+    if tcp.has(TcpFlags::RST) {
+        flow.rst = 1;
+    }
+}
+
+/// Classifies the packet and makes a flow entry; whether the packet is in one now.
+#[inline(always)]
+fn begin(ctx: &TcContext, scratch: &mut Scratch, seen: &Seen<'_>) -> ((Party, Party), bool) {
+    let parties = classify::parties(seen.interface, seen.hook, &scratch.headers, &mut scratch.address_key);
+    let now = clock::precise();
+    let local = seen.hook == Hook::EGRESS && seen.origin == Origin::LOCAL;
+    let flow = &mut scratch.flow;
+    *flow = FlowCounters::default();
+    flow.counters = seen.counters;
+    flow.first_seen = now;
+    flow.last_seen = now;
+    if local {
+        // SAFETY: the context pointer is valid while the program runs.
+        flow.socket = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    }
+    (flow.source, flow.destination) = parties;
+    flow.ingress_ifindex = seen.ingress_ifindex;
+    flow.source_mac = scratch.headers.source_mac;
+    flow.fragmented = u8::from(scratch.headers.fragment != Fragment::WHOLE);
+    flags(flow, scratch.headers.tcp);
+    if FLOWS.insert(&scratch.flow_key, &*flow, BPF_NOEXIST.into()).is_ok() {
+        return (parties, true);
+    }
+    // Another CPU made the entry in between, or the table is full.
+    match FLOWS.get_ptr_mut(&scratch.flow_key) {
+        Some(flow) => {
+            update(flow, &scratch.headers, seen);
+            (parties, true)
+        }
+        None => (parties, false),
+    }
+}
+
+/// Adds to the exact counter of the path, or to the spill where that is full too.
+#[inline(always)]
+fn path(scratch: &mut Scratch, seen: &Seen<'_>, (source, destination): (Party, Party), listed: bool) {
+    let protocol = scratch.headers.protocol();
+    let ports =
+        Ports { source: scratch.flow_key.source_port, destination: scratch.flow_key.destination_port };
+    let client = counting::client(protocol, ports);
+    let key = &mut scratch.path_key;
+    key.interface = seen.interface.id;
+    key.source = source.id;
+    key.destination = destination.id;
+    key.source_kind = source.kind;
+    key.destination_kind = destination.kind;
+    key.protocol = protocol;
+    key.hook = seen.hook;
+    key.origin = seen.origin;
+    key.client = client;
+    key.padding = [0; 2];
+
+    let mut counters = PATHS.get_ptr_mut(&*key);
+    if counters.is_none()
+        && let Some(nothing) = NOTHING.get(0)
+    {
+        // An error means that another CPU was faster, or that the table is full: the second look tells.
+        let _made = PATHS.insert(&*key, nothing, BPF_NOEXIST.into()).is_ok();
+        counters = PATHS.get_ptr_mut(&*key);
+    }
+    if let Some(counters) = counters {
+        // SAFETY: per CPU, and no other program of this CPU runs meanwhile.
+        unsafe {
+            (*counters).all.add(seen.counters);
+            if !listed {
+                (*counters).unlisted.add(seen.counters);
+            }
+        }
+    } else if !listed {
+        let counts = counting::counts(seen.interface, seen.hook, seen.origin, source, destination, client);
+        if let Some(spill) = SPILL.get_ptr_mut(spill_index(counts, source.kind, destination.kind, protocol)) {
+            // SAFETY: as above.
+            unsafe { (*spill).add(seen.counters) };
+        }
+        skipped(seen.interface.id, seen.hook, Skip::PATHS_FULL, seen.counters);
+    }
+}
+
+/// Adds atomically.
+///
+/// # Safety
+/// `to` points to a field of a map entry.
+#[inline(always)]
+unsafe fn add(to: *mut u64, more: u64) {
+    // SAFETY: the caller's; relaxed, because the sums are read long after.
+    unsafe {
+        core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(to, more)
+    };
+}

@@ -1,0 +1,62 @@
+//! The tables. Names and sizes are `netobs_common::maps`'s; the reasons for each type stand here.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap},
+};
+use netobs_common::{
+    counters::{Counters, FlowCounters, PathCounters},
+    endpoint::Party,
+    interface::Interface,
+    key::{AddressKey, FlowKey, FragmentKey, PathKey, Ports, PrefixKey, SkipKey},
+    maps::{
+        ADDRESSES_CAPACITY, FLOWS_CAPACITY, FRAGMENTS_CAPACITY, INTERFACES_CAPACITY, OWNERS_CAPACITY,
+        PATHS_CAPACITY, PREFIXES_CAPACITY, SKIPS_CAPACITY, SPILL_CAPACITY,
+    },
+    owner::SocketOwner,
+};
+
+use crate::scratch::Scratch;
+
+/// A hash, not an array: interface indexes grow without bound on a node with churn.
+#[map]
+pub(crate) static INTERFACES: HashMap<u32, Interface> = HashMap::with_max_entries(INTERFACES_CAPACITY, 0);
+
+#[map]
+pub(crate) static ADDRESSES: HashMap<AddressKey, Party> = HashMap::with_max_entries(ADDRESSES_CAPACITY, 0);
+
+#[map]
+pub(crate) static PREFIXES: LpmTrie<PrefixKey, Party> = LpmTrie::with_max_entries(PREFIXES_CAPACITY, 0);
+
+/// One table for all CPUs with atomic adds: its memory does not grow with the CPUs, and it is
+/// preallocated, so that a full table is an error code and never an eviction (an LRU table would forget
+/// in silence).
+#[map]
+pub(crate) static FLOWS: HashMap<FlowKey, FlowCounters> = HashMap::with_max_entries(FLOWS_CAPACITY, 0);
+
+/// Per CPU: a few hot keys take every packet, and the CPUs would fight over them. A tc program is not
+/// interrupted by another one on its CPU (bottom halves are off), so plain adds are exact.
+#[map]
+pub(crate) static PATHS: PerCpuHashMap<PathKey, PathCounters> = PerCpuHashMap::with_max_entries(PATHS_CAPACITY, 0);
+
+/// One entry: see [`Scratch`].
+#[map]
+pub(crate) static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// Empty path counters, to begin an entry with: 48 bytes of zeros that need not stand on the stack.
+#[map]
+pub(crate) static NOTHING: PerCpuArray<PathCounters> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+pub(crate) static SPILL: PerCpuArray<Counters> = PerCpuArray::with_max_entries(SPILL_CAPACITY, 0);
+
+#[map]
+pub(crate) static SKIPS: PerCpuHashMap<SkipKey, Counters> = PerCpuHashMap::with_max_entries(SKIPS_CAPACITY, 0);
+
+/// A cache, so the least recently used may go: what it loses becomes a flow without ports.
+#[map]
+pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, Ports> = LruHashMap::with_max_entries(FRAGMENTS_CAPACITY, 0);
+
+/// A cache as well: a forgotten owner is an owner not known.
+#[map]
+pub(crate) static OWNERS: LruHashMap<u64, SocketOwner> = LruHashMap::with_max_entries(OWNERS_CAPACITY, 0);

@@ -1,0 +1,68 @@
+//! One packet at one hook → counted, with its reason if it has no flow. Nothing is returned, so no path
+//! through here can change what happens to the packet.
+
+use aya_ebpf::programs::TcContext;
+use netobs_common::{
+    counters::Counters,
+    hook::Hook,
+    key::{Origin, Ports},
+    packet::Packet,
+    parse::parse,
+    segments::segments,
+    skip::Skip,
+};
+
+use crate::{
+    count::{self, Seen},
+    fragment,
+    maps::{INTERFACES, SCRATCH},
+    skb::Skb,
+};
+
+/// Counts the packet.
+#[inline(always)]
+pub(crate) fn observe(ctx: &TcContext, hook: Hook) {
+    let skb = Skb::new(ctx);
+    let length = skb.length();
+    let (gso_size, gso_segs) = skb.offload();
+    // SAFETY: the value is plain integers; the collector replaces it whole.
+    let Some(interface) = (unsafe { INTERFACES.get(&skb.ifindex()) }) else {
+        count::skipped(0, hook, Skip::UNKNOWN_INTERFACE, Counters::one(gso_segs.max(1), length));
+        return;
+    };
+    // The only entry of an array: the verifier wants the question asked, the answer is always there.
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's own, and no other program of this CPU runs meanwhile (see `Scratch`).
+    let scratch = unsafe { &mut *scratch };
+
+    if let Err(reason) = parse(&skb, interface.link_layer, skb.tag(), &mut scratch.headers) {
+        count::skipped(interface.id, hook, reason, Counters::one(gso_segs.max(1), length));
+        return;
+    }
+    let headers = &scratch.headers;
+    let ports = fragment::ports(interface, hook, headers, &mut scratch.fragment_key);
+    let Ports { source, destination } = ports.unwrap_or_default();
+
+    let key = &mut scratch.flow_key;
+    key.source = headers.source;
+    key.destination = headers.destination;
+    key.interface = interface.id;
+    key.source_port = source;
+    key.destination_port = destination;
+    [key.vlan, key.inner_vlan] = headers.vlans;
+    key.network = headers.network;
+    key.proto = headers.proto;
+    key.hook = hook;
+    key.fragment = u8::from(ports.is_none());
+
+    let ingress_ifindex = skb.ingress_ifindex();
+    let forwarded = hook == Hook::EGRESS && ingress_ifindex != 0;
+    let seen = Seen {
+        interface,
+        hook,
+        origin: if forwarded { Origin::FORWARDED } else { Origin::LOCAL },
+        ingress_ifindex,
+        counters: Counters::one(segments(length, headers.length, gso_size, gso_segs), length),
+    };
+    count::seen(ctx, scratch, &seen);
+}

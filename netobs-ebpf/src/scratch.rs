@@ -1,0 +1,18 @@
+//! Room for what does not fit a 512-byte stack.
+
+use netobs_common::{
+    counters::FlowCounters,
+    key::{AddressKey, FlowKey, FragmentKey, PathKey},
+    parse::Headers,
+};
+
+/// One per CPU: a tc program is not interrupted by another one on its CPU, so each has it for itself.
+#[repr(C)]
+pub(crate) struct Scratch {
+    pub(crate) headers: Headers,
+    pub(crate) flow_key: FlowKey,
+    pub(crate) flow: FlowCounters,
+    pub(crate) path_key: PathKey,
+    pub(crate) fragment_key: FragmentKey,
+    pub(crate) address_key: AddressKey,
+}
