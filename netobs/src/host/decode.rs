@@ -11,7 +11,7 @@ mod route;
 use netlink_packet_core::{NlaBuffer, NlasIterator};
 
 use super::{
-    facts::{Address, FdbEntry, FdbKey, Link, Neighbour, Route},
+    facts::{Address, FdbEntry, FdbKey, Link, Neighbour, NeighbourState, Route},
     netlink::Message,
 };
 
@@ -65,6 +65,11 @@ pub fn change(message: Message<'_>) -> Result<Change, Malformed> {
         libc::RTM_NEWADDR => Change::Address(address(payload)?),
         libc::RTM_DELADDR => Change::AddressGone(address(payload)?),
         libc::RTM_NEWNEIGH => match neighbour(payload)? {
+            // Broadcast, multicast and loopback destinations: nobody to resolve, and the kernel makes such
+            // entries without announcing them.
+            neighbour::Entry::Neighbour(entry) if entry.state == NeighbourState::NoArp => {
+                Change::NeighbourGone(entry)
+            }
             neighbour::Entry::Neighbour(entry) => Change::Neighbour(entry),
             neighbour::Entry::Fdb(entry) => Change::Fdb(entry),
             neighbour::Entry::Other => Change::Nothing,

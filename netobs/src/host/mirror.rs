@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     decode::Change,
-    facts::{Addresses, Facts, Fdb, HostEvent, Link, Neighbour, NeighbourState, Neighbours, Route, Tables},
+    facts::{
+        Addresses, Facts, Fdb, HostEvent, Link, LinkKind, Neighbour, NeighbourState, Neighbours, Route,
+        Tables,
+    },
 };
 
 /// The watcher's own copy of the facts, and which tables changed since it last told anybody.
@@ -13,6 +16,7 @@ pub struct Mirror {
     facts: Facts,
     changed: Changed,
     routes_touched: bool,
+    links_touched: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,7 +32,7 @@ impl Mirror {
     /// A mirror of what a first dump found.
     #[must_use]
     pub fn new(facts: Facts) -> Self {
-        Self { facts, changed: Changed::default(), routes_touched: false }
+        Self { facts, changed: Changed::default(), routes_touched: false, links_touched: false }
     }
 
     /// The facts as known now.
@@ -62,21 +66,26 @@ impl Mirror {
             }
             Change::FdbGone(key) => self.changed.fdb |= remove(&mut self.facts.fdb, &key),
             Change::RoutesTouched => self.routes_touched = true,
-            Change::NamespacesTouched => self.changed.namespaces = true,
+            Change::NamespacesTouched => {
+                self.changed.namespaces = true;
+                self.links_touched = true;
+            }
             Change::Nothing => {}
         }
         Vec::new()
     }
 
-    /// Brings the links to what a dump found after notifications were lost.
-    pub fn resync_links(&mut self, links: Vec<Link>) -> Vec<HostEvent> {
+    /// Brings the links to what a dump found, `after_loss` of notifications or because links were touched.
+    pub fn resync_links(&mut self, links: Vec<Link>, after_loss: bool) -> Vec<HostEvent> {
         let found: BTreeMap<u32, Link> = links.into_iter().map(|link| (link.index, link)).collect();
         let gone: Vec<u32> =
             self.facts.links.keys().filter(|index| !found.contains_key(index)).copied().collect();
         let mut events: Vec<_> = gone.into_iter().filter_map(|index| self.link_gone(index)).collect();
         for link in found.into_values() {
-            events.extend(self.link(link, true));
+            events.extend(self.link(link, after_loss));
         }
+        // What this very dump brought is not a reason for another one.
+        self.links_touched = false;
         events
     }
 
@@ -100,12 +109,17 @@ impl Mirror {
     #[must_use]
     pub const fn is_dirty(&self) -> bool {
         let Changed { addresses, routes, neighbours, fdb, namespaces } = self.changed;
-        addresses || routes || neighbours || fdb || namespaces || self.routes_touched
+        addresses || routes || neighbours || fdb || namespaces || self.routes_touched || self.links_touched
     }
 
     /// Whether the routes are to be read again; asked once, answered once.
     pub const fn take_routes_touched(&mut self) -> bool {
         std::mem::replace(&mut self.routes_touched, false)
+    }
+
+    /// Whether the links are to be read again; asked once, answered once.
+    pub const fn take_links_touched(&mut self) -> bool {
+        std::mem::replace(&mut self.links_touched, false)
     }
 
     /// The tables that changed since the last call.
@@ -122,11 +136,13 @@ impl Mirror {
 
     fn link(&mut self, link: Link, after_loss: bool) -> Vec<HostEvent> {
         let Some(before) = self.facts.links.get(&link.index).cloned() else {
+            self.touch_pair(&link);
             self.facts.links.insert(link.index, link.clone());
             return vec![HostEvent::LinkAppeared(link)];
         };
         if before.is_replaced_by(&link, after_loss) {
             let gone = self.link_gone(before.index);
+            self.touch_pair(&link);
             self.facts.links.insert(link.index, link.clone());
             return gone.into_iter().chain([HostEvent::LinkAppeared(link)]).collect();
         }
@@ -141,11 +157,18 @@ impl Mirror {
 
     fn link_gone(&mut self, index: u32) -> Option<HostEvent> {
         let link = self.facts.links.remove(&index)?;
+        self.touch_pair(&link);
         self.routes_touched = true;
         self.changed.addresses |= prune(&mut self.facts.addresses, |key| key.0 == index);
         self.changed.neighbours |= prune(&mut self.facts.neighbours, |key| key.0 == index);
         self.changed.fdb |= prune(&mut self.facts.fdb, |key| key.link == index);
         Some(HostEvent::LinkGone(link))
+    }
+
+    /// The kernel tells of each end of a pair for itself: the end that was made first never hears of the
+    /// second, and the one that stays is not announced when the other moves to another namespace.
+    fn touch_pair(&mut self, link: &Link) {
+        self.links_touched |= link.kind == LinkKind::Veth;
     }
 
     /// A neighbour in use goes from reachable over stale to being asked again for ever: that is stored, but

@@ -131,12 +131,32 @@ impl Watcher<'_> {
     }
 
     async fn flush(&mut self) -> Result<(), Unheard> {
+        // Not beside the notifications: applied after one that is newer, it would undo that.
+        if self.mirror.take_links_touched() && self.refresh_links().await.is_err() {
+            return Err(Unheard);
+        }
         // One reader at a time; what is touched while it reads is read again after it.
         if self.routes.is_empty() && self.mirror.take_routes_touched() {
             self.routes.spawn(dumps::routes());
         }
         let tables = self.mirror.take_tables();
-        if tables.is_empty() { Ok(()) } else { self.tell(vec![HostEvent::FactsChanged(tables)]).await }
+        let events = if tables.is_empty() { vec![] } else { vec![HostEvent::FactsChanged(tables)] };
+        self.tell(events).await
+    }
+
+    async fn refresh_links(&mut self) -> Result<(), Unheard> {
+        match dumps::links(self.health).await {
+            Ok(links) => {
+                let events = self.mirror.resync_links(links, false);
+                self.tell(events).await
+            }
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "cannot read the links again; trying later");
+                self.mirror.observe(decode::Change::NamespacesTouched);
+                self.schedule();
+                Ok(())
+            }
+        }
     }
 
     fn take_routes(&mut self, read: anyhow::Result<dumps::Routes>) {
@@ -167,7 +187,7 @@ impl Watcher<'_> {
             match dumps::all_but_routes(self.health).await {
                 Ok(found) => {
                     self.health.dump();
-                    let events = self.mirror.resync_links(found.links);
+                    let events = self.mirror.resync_links(found.links, true);
                     self.mirror.resync_tables(found.addresses, found.neighbours, found.fdb);
                     return Ok(self.tell(events).await);
                 }

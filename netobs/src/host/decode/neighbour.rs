@@ -27,7 +27,7 @@ pub enum Entry {
     Neighbour(Neighbour),
     /// A forwarding entry.
     Fdb(FdbEntry),
-    /// A proxy entry, or one of a family not looked at.
+    /// A proxy entry, a card's receive filter, or an entry of a family not looked at.
     Other,
 }
 
@@ -48,7 +48,12 @@ pub fn neighbour(payload: &[u8]) -> Result<Entry, Malformed> {
         }
     }
     match header.family {
-        AddressFamily::Bridge => fdb(&header, &found).map(Entry::Fdb),
+        AddressFamily::Bridge => {
+            let entry = fdb(&header, &found)?;
+            // Without a remote, a device's own table is what it listens to: extra and multicast addresses,
+            // of which nothing follows and whose changes the kernel does not announce.
+            Ok(if entry.own_table && entry.remote.is_none() { Entry::Other } else { Entry::Fdb(entry) })
+        }
         AddressFamily::Inet | AddressFamily::Inet6 if !header.flags.contains(NeighbourFlags::Proxy) => {
             Ok(Entry::Neighbour(Neighbour {
                 link: header.ifindex,
@@ -187,6 +192,22 @@ mod tests {
             assert!(found.own_table && found.permanent && !found.is_local);
             assert_eq!(decoded(RouteNetlinkMessage::DelNeighbour(entry)), Ok(Change::FdbGone(found.key())));
         }
+    }
+
+    #[test]
+    fn a_card_s_receive_filter_is_no_forwarding_entry() {
+        let mut entry = message(AddressFamily::Bridge, State::Permanent, vec![lladdr()]);
+        entry.header.flags = NeighbourFlags::Own;
+        assert_eq!(decoded(RouteNetlinkMessage::NewNeighbour(entry)), Ok(Change::Nothing));
+    }
+
+    #[test]
+    fn an_address_that_needs_no_asking_is_no_neighbour() {
+        let address = NeighbourAddress::Inet("198.51.100.255".parse().unwrap());
+        let attributes = vec![NeighbourAttribute::Destination(address)];
+        let entry = message(AddressFamily::Inet, State::Noarp, attributes);
+        let decoded = decoded(RouteNetlinkMessage::NewNeighbour(entry));
+        assert!(matches!(decoded, Ok(Change::NeighbourGone(_))), "{decoded:?}");
     }
 
     #[test]

@@ -98,8 +98,29 @@ fn a_link_takes_its_entries_with_it_and_the_routes_are_read_again() {
     let tables = mirror.take_tables();
     assert_eq!(tables.addresses.unwrap().len(), 1, "the other link keeps its own");
     assert!(tables.neighbours.unwrap().is_empty() && tables.fdb.unwrap().is_empty());
-    assert!(mirror.take_routes_touched());
+    assert!(mirror.take_routes_touched() && mirror.take_links_touched());
     assert!(!mirror.is_dirty());
+}
+
+#[test]
+fn the_other_end_of_a_pair_is_read_again() {
+    let mut mirror = empty();
+    mirror.observe(Change::Link(bridge(1, "br0")));
+    assert!(!mirror.take_links_touched());
+    mirror.observe(Change::Link(veth(2, "first")));
+    mirror.observe(Change::Link(Link { lower: Some(2), ..veth(3, "second") }));
+    assert!(mirror.take_links_touched());
+    let found = vec![
+        bridge(1, "br0"),
+        Link { lower: Some(3), ..veth(2, "first") },
+        Link { lower: Some(2), ..veth(3, "second") },
+    ];
+    assert_eq!(mirror.resync_links(found, false).len(), 1, "the first end learns of the second");
+    assert!(!mirror.take_links_touched(), "which is no reason to read them once more");
+    mirror.observe(Change::LinkGone(3));
+    assert!(mirror.take_links_touched(), "it moved, or it went: the first end has to be asked");
+    mirror.observe(Change::NamespacesTouched);
+    assert!(mirror.take_links_touched() && mirror.take_tables().namespaces);
 }
 
 #[test]
@@ -143,7 +164,7 @@ fn a_dump_after_a_loss_is_told_as_differences() {
     }
     let found = vec![veth(1, "same"), veth(3, "other"), veth(4, "new")];
     assert_eq!(
-        mirror.resync_links(found),
+        mirror.resync_links(found, true),
         [
             HostEvent::LinkGone(veth(2, "gone")),
             HostEvent::LinkGone(veth(3, "renamed")),
@@ -190,7 +211,7 @@ proptest! {
                 consumer.apply(&event);
             }
         }
-        for event in mirror.resync_links(resync.into_iter().map(|(index, name)| veth(index, &name)).collect()) {
+        for event in mirror.resync_links(resync.into_iter().map(|(index, name)| veth(index, &name)).collect(), true) {
             consumer.apply(&event);
         }
         consumer.apply(&HostEvent::FactsChanged(mirror.take_tables()));

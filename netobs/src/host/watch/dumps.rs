@@ -43,7 +43,7 @@ pub(super) async fn facts(health: &WatchHealth) -> anyhow::Result<Facts> {
 }
 
 pub(super) async fn all_but_routes(health: &WatchHealth) -> anyhow::Result<Found> {
-    let links = noted(ask::<16, _>(libc::RTM_GETLINK, 0, decode::dumped_link).await?, health);
+    let links = links(health).await?;
     let addresses = noted(ask::<8, _>(libc::RTM_GETADDR, 0, decode::dumped_address).await?, health);
     let mut entries = noted(ask::<12, _>(libc::RTM_GETNEIGH, 0, decode::dumped_neighbour).await?, health);
     entries
@@ -58,6 +58,10 @@ pub(super) async fn all_but_routes(health: &WatchHealth) -> anyhow::Result<Found
     }
     let addresses = addresses.into_iter().map(|entry| (entry.key(), entry)).collect();
     Ok(Found { links, addresses, neighbours, fdb })
+}
+
+pub(super) async fn links(health: &WatchHealth) -> anyhow::Result<Vec<Link>> {
+    Ok(noted(ask::<16, _>(libc::RTM_GETLINK, 0, decode::dumped_link).await?, health))
 }
 
 pub(super) async fn routes() -> anyhow::Result<Routes> {
