@@ -50,10 +50,11 @@ const fn is_tag(ether_type: EtherType) -> bool {
     matches!(ether_type, EtherType::VLAN | EtherType::SERVICE_VLAN)
 }
 
-/// Without an Ethernet header the first four bits tell.
+/// Without an Ethernet header the first four bits tell. Two bytes are read, because a comparison of the
+/// packet's very start with its end proves nothing to the verifier (`find_good_pkt_pointers`, Linux 6.18).
 #[inline(always)]
 fn by_version(packet: &impl Packet) -> Result<EtherType, Skip> {
-    let [first] = packet.bytes(0).ok_or(Skip::TRUNCATED)?;
+    let [first, _] = packet.bytes(0).ok_or(Skip::TRUNCATED)?;
     match first >> 4 {
         4 => Ok(EtherType::IPV4),
         6 => Ok(EtherType::IPV6),

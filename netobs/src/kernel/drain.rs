@@ -1,0 +1,101 @@
+//! Everything the kernel side counted, as one reading.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use netobs_common::{
+    counters::{Counters, FlowCounters, PathCounters},
+    key::{FlowKey, PathKey, SkipKey},
+    maps::SPILL_CAPACITY,
+    pod,
+};
+
+use super::Kernel;
+
+/// One reading of all tables. Counters since the agent's start, never since the last reading.
+#[derive(Debug, Default)]
+pub struct Drain {
+    /// Flow sightings.
+    pub flows: Vec<(FlowKey, FlowCounters)>,
+    /// Exact path counters, summed over the CPUs.
+    pub paths: Vec<(PathKey, PathCounters)>,
+    /// Packets without a flow.
+    pub skips: HashMap<SkipKey, Counters>,
+    /// What neither flow table nor path counters could take, by [`netobs_common::maps::spill_index`].
+    pub spill: Vec<(u32, Counters)>,
+    /// How full the tables are.
+    pub fill: Vec<Fill>,
+}
+
+/// How full a table is.
+#[derive(Clone, Copy, Debug)]
+pub struct Fill {
+    /// Its name, lower case.
+    pub table: &'static str,
+    /// Entries now.
+    pub entries: u64,
+    /// Entries it can hold.
+    pub capacity: u64,
+}
+
+impl Kernel {
+    /// Reads all tables into `drain`, whose buffers are used again.
+    ///
+    /// # Errors
+    /// Where the kernel refuses a batch.
+    pub fn drain(&mut self, drain: &mut Drain) -> Result<()> {
+        drain.flows.clear();
+        drain.paths.clear();
+        drain.skips.clear();
+        drain.spill.clear();
+        drain.fill.clear();
+        // Flows before paths: what arrives in between is in the path counters and not in the flows, so
+        // the flows never hold more than the paths.
+        let entries =
+            self.flows.read(|key, values| drain.flows.extend(values.next().map(|one| (key, one))))?;
+        drain.fill.push(Fill { table: "flows", entries, capacity: self.flows.capacity() });
+        let entries = self.paths.read(|key, values| {
+            let mut sum = PathCounters::default();
+            for one in values {
+                sum.all.add(one.all);
+                sum.unlisted.add(one.unlisted);
+            }
+            drain.paths.push((key, sum));
+        })?;
+        drain.fill.push(Fill { table: "paths", entries, capacity: self.paths.capacity() });
+        let entries = self.skips.read(|key, values| {
+            let sum = drain.skips.entry(key).or_default();
+            values.for_each(|one: Counters| sum.add(one));
+        })?;
+        drain.fill.push(Fill { table: "skips", entries, capacity: self.skips.capacity() });
+        drain.fill.push(Fill {
+            table: "addresses",
+            entries: self.written_addresses.len() as u64,
+            capacity: u64::from(netobs_common::maps::ADDRESSES_CAPACITY),
+        });
+        self.read_spill(drain)
+    }
+
+    /// Takes a flow sighting out of the table, with what it held at that moment.
+    ///
+    /// # Errors
+    /// Where the kernel cannot do it in one step (before Linux 5.14).
+    pub fn take_flow(&mut self, key: &FlowKey) -> Result<Option<FlowCounters>> {
+        self.flows.take(key)
+    }
+
+    fn read_spill(&self, drain: &mut Drain) -> Result<()> {
+        // Spilling begins when the path counters are full, and they never shrink.
+        let full = drain.paths.len() as u64 >= self.paths.capacity();
+        for index in (0..SPILL_CAPACITY).take_while(|_| full) {
+            let mut sum = Counters::ZERO;
+            for bytes in self.spill.get(&index, 0)?.iter() {
+                sum.add(pod::read(bytes).unwrap_or_default());
+            }
+            if !sum.is_zero() {
+                drain.spill.push((index, sum));
+            }
+        }
+        Ok(())
+    }
+}
