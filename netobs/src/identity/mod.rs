@@ -1,1 +1,8 @@
-//! Judging who is behind an interface, an address or a socket.
+//! Judging who is behind an interface, an address or a socket: facts in, endpoints out. No I/O.
+
+pub mod cgroup;
+pub mod claim;
+pub mod endpoint;
+pub mod observed;
+pub mod registry;
+pub mod text;

@@ -1,0 +1,226 @@
+//! Links, namespaces and containers → stacks with everything that belongs to each. Pure.
+//!
+//! The host's end of a pair belongs to the namespace whose number it carries (`IFLA_LINK_NETNSID`), never
+//! to one found by interface index: every container's inner link has the same low index.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::stack::{Draft, Generations, StackKey};
+use crate::{
+    host::facts::{Facts, Link, LinkKind},
+    identity::{
+        cgroup,
+        observed::{Namespace, Observed, Process},
+    },
+    runtime::facts::RuntimeContainer,
+};
+
+/// Containers that join a container that joins …; Docker refuses a second step, others may not.
+const JOINS_LIMIT: usize = 8;
+
+/// What an interface was paired with last time, and the interface's generation then.
+pub(super) type Pairs = HashMap<u32, (u64, StackKey)>;
+
+/// Every stack of this moment.
+pub(super) fn draft<'a>(
+    observed: &Observed<'a>,
+    generations: &Generations,
+    before: &Pairs,
+) -> BTreeMap<StackKey, Draft<'a>> {
+    let places = Places::of(observed);
+    let mut drafts: BTreeMap<StackKey, Draft<'a>> = BTreeMap::new();
+    for container in observed.containers {
+        let key = places.of_container(container);
+        draft_of(&mut drafts, key).add_container(container);
+    }
+    for link in observed.facts.links.values() {
+        if observed.uplinks.contains(&link.index) {
+            continue;
+        }
+        let generation = generations.of(link.index);
+        let kept = before.get(&link.index).filter(|(of, _)| *of == generation).map(|(_, key)| key);
+        let key = match link.kind {
+            LinkKind::Veth => places.behind_veth(link, kept),
+            LinkKind::Tun { tap: true } | LinkKind::Macvtap => Some(StackKey::Interface(link.index)),
+            _ => None,
+        };
+        if let Some(key) = key {
+            draft_of(&mut drafts, key).add_link(link, generation);
+        }
+    }
+    for namespace in observed.namespaces {
+        // A namespace that neither touches this host's links nor holds a container of its runtimes is
+        // somebody else's: another node's, a browser's sandbox.
+        if let Some(draft) = drafts.get_mut(&StackKey::Namespace(namespace.inode)) {
+            draft.add_namespace(namespace);
+        }
+    }
+    drafts
+}
+
+fn draft_of<'a, 'd>(drafts: &'d mut BTreeMap<StackKey, Draft<'a>>, key: StackKey) -> &'d mut Draft<'a> {
+    drafts.entry(key.clone()).or_insert_with(|| Draft::new(key))
+}
+
+/// Where everything is, looked up many times.
+struct Places<'a> {
+    facts: &'a Facts,
+    own_namespace: u64,
+    inode_of_nsid: HashMap<i32, u64>,
+    containers: HashMap<&'a str, StackKey>,
+    /// Container by hardware address on a bridge (any bridge where the runtime does not say which).
+    by_mac: HashMap<[u8; 6], Vec<(Option<&'a str>, StackKey)>>,
+}
+
+impl<'a> Places<'a> {
+    fn of(observed: &Observed<'a>) -> Self {
+        let nsids = observed.namespaces.iter().filter_map(|one| Some((one.nsid?, one.inode)));
+        let mut places = Self {
+            facts: observed.facts,
+            own_namespace: observed.own_namespace,
+            inode_of_nsid: nsids.collect(),
+            containers: place_containers(observed),
+            by_mac: HashMap::new(),
+        };
+        for container in observed.containers {
+            for network in container.networks.iter().filter(|one| &*one.driver == "bridge") {
+                let Some(mac) = network.mac else { continue };
+                let key = places.of_container(container);
+                places.by_mac.entry(mac).or_default().push((network.bridge_interface.as_deref(), key));
+            }
+        }
+        places
+    }
+
+    fn of_container(&self, container: &RuntimeContainer) -> StackKey {
+        let known = self.containers.get(&*container.id).cloned();
+        known.unwrap_or_else(|| StackKey::Container(Arc::clone(&container.id)))
+    }
+
+    /// Who is behind a veth: `None` where both ends are the host's.
+    fn behind_veth(&self, link: &Link, before: Option<&StackKey>) -> Option<StackKey> {
+        if let Some(nsid) = link.peer_namespace {
+            if let Some(inode) = self.inode_of_nsid.get(&nsid) {
+                return (*inode != self.own_namespace).then_some(StackKey::Namespace(*inode));
+            }
+        } else if self.other_end_is_here(link) {
+            return None;
+        }
+        // While a pair is taken down the kernel no longer says where the other end is, and a namespace
+        // that is new has not been looked at yet.
+        let kept = before.filter(|key| !matches!(key, StackKey::Interface(_))).cloned();
+        kept.or_else(|| self.by_learned_mac(link)).or(Some(StackKey::Interface(link.index)))
+    }
+
+    fn other_end_is_here(&self, link: &Link) -> bool {
+        let other =
+            link.lower.filter(|lower| *lower != link.index).and_then(|lower| self.facts.links.get(&lower));
+        other.is_some_and(|other| {
+            other.kind == LinkKind::Veth && other.lower == Some(link.index) && other.peer_namespace.is_none()
+        })
+    }
+
+    /// The container whose hardware address the bridge learned at this port: enough where namespaces
+    /// cannot be looked at, as without the host's process namespace.
+    fn by_learned_mac(&self, link: &Link) -> Option<StackKey> {
+        if self.by_mac.is_empty() {
+            return None;
+        }
+        let bridge = self.facts.links.get(&self.facts.bridge_of(link.index)?)?;
+        learned_macs(self.facts, link.index).find_map(|mac| {
+            let owners = self.by_mac.get(&mac)?;
+            let here = owners.iter().find(|(name, _)| name.is_none_or(|name| name == bridge.name))?;
+            Some(here.1.clone())
+        })
+    }
+}
+
+/// The hardware addresses a bridge learned behind one of its ports.
+pub(super) fn learned_macs(facts: &Facts, port: u32) -> impl Iterator<Item = [u8; 6]> {
+    let first =
+        crate::host::facts::FdbKey { link: port, mac: [0; 6], vlan: None, own_table: false, remote: None };
+    facts
+        .fdb
+        .range(first..)
+        .take_while(move |(key, _)| key.link == port)
+        .map(|(_, entry)| entry)
+        .filter(|entry| !entry.is_local && !entry.own_table && entry.mac[0] & 1 == 0)
+        .map(|entry| entry.mac)
+}
+
+fn place_containers<'a>(observed: &Observed<'a>) -> HashMap<&'a str, StackKey> {
+    let mut by_pid: HashMap<u32, (u64, &Process)> = HashMap::new();
+    for namespace in observed.namespaces {
+        by_pid.extend(namespace.processes.iter().map(|one| (one.pid, (namespace.inode, one))));
+    }
+    let by_path: HashMap<&str, u64> = observed.namespaces.iter().filter_map(mounted).collect();
+    let direct = |container: &'a RuntimeContainer| {
+        if container.is_host_network() {
+            return Some(StackKey::HostContainer(Arc::clone(&container.id)));
+        }
+        let by_process = by_pid
+            .get(&container.pid)
+            .filter(|(_, process)| is_process_of(process, &container.id))
+            .map(|(inode, _)| *inode);
+        let inode =
+            by_process.or_else(|| by_path.get(sandbox_name(container.sandbox_key.as_deref()?)?).copied());
+        inode.map(StackKey::Namespace)
+    };
+    let mut places: HashMap<&str, StackKey> = HashMap::new();
+    for container in observed.containers {
+        if let Some(key) = direct(container) {
+            places.insert(&container.id, key);
+        }
+    }
+    for container in observed.containers {
+        if !places.contains_key(&*container.id)
+            && let Some(key) = follow_joins(container, observed.containers, &places)
+        {
+            places.insert(&container.id, key);
+        }
+    }
+    places
+}
+
+fn follow_joins(
+    container: &RuntimeContainer,
+    all: &[Arc<RuntimeContainer>],
+    places: &HashMap<&str, StackKey>,
+) -> Option<StackKey> {
+    let mut at = find(all, container.joined()?)?;
+    for _ in 0..JOINS_LIMIT {
+        if let Some(key) = places.get(&*at.id) {
+            return Some(key.clone());
+        }
+        match at.joined() {
+            Some(next) => at = find(all, next)?,
+            None => return Some(StackKey::Container(Arc::clone(&at.id))),
+        }
+    }
+    None
+}
+
+/// A container by id or name, as a runtime writes it after `container:`.
+pub(super) fn find<'a>(all: &'a [Arc<RuntimeContainer>], named: &str) -> Option<&'a Arc<RuntimeContainer>> {
+    all.iter().find(|one| &*one.id == named).or_else(|| all.iter().find(|one| &*one.name == named))
+}
+
+/// Whether a process may be a container's: process numbers are reused, and between the runtime's answer
+/// and the look at `/proc` another process may have come. A cgroup that names another container says so.
+fn is_process_of(process: &Process, container: &str) -> bool {
+    cgroup::mentions(&process.cgroup, container)
+        || cgroup::identify(&process.cgroup).is_none_or(|found| found.container_id.is_none())
+}
+
+/// `/run/docker/netns/NAME` and `/var/run/docker/netns/NAME` are one directory.
+fn sandbox_name(path: &str) -> Option<&str> {
+    let (directory, name) = path.rsplit_once('/')?;
+    (directory.ends_with("/netns") && name != "default").then_some(name)
+}
+
+fn mounted(namespace: &Namespace) -> Option<(&str, u64)> {
+    Some((sandbox_name(namespace.path.as_deref()?)?, namespace.inode))
+}

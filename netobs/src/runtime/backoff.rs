@@ -1,0 +1,49 @@
+//! How long to wait before asking a source again: number of failures → delay. Pure.
+
+use std::time::Duration;
+
+/// The first delay.
+pub const FIRST: Duration = Duration::from_secs(1);
+/// The longest delay for a source that has been silent for long.
+pub const LONGEST: Duration = Duration::from_secs(60);
+/// The longest delay for a source that answered a short while ago: a restarting daemon must be known
+/// again within 5 s of its return.
+pub const LONGEST_WHEN_RECENT: Duration = Duration::from_secs(3);
+/// How long "a short while ago" lasts.
+pub const RECENT: Duration = Duration::from_secs(120);
+
+/// The delay after `failures` failures in a row (1 and up): doubling from one second to `longest`, of which
+/// `random` takes up to half away, so that agents on many hosts do not ask in step.
+#[must_use]
+pub fn delay(failures: u32, longest: Duration, random: u64) -> Duration {
+    let doubled = FIRST.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
+    let whole = doubled.min(longest);
+    let thousandths = u32::try_from(random % 501).unwrap_or(0);
+    (whole - whole * thousandths / 1_000).max(FIRST.min(longest))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn it_doubles_from_one_second_to_a_minute() {
+        let waits: Vec<_> = (1..=9).map(|n| delay(n, LONGEST, 0).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    }
+
+    #[test]
+    fn jitter_takes_at_most_half_away() {
+        assert_eq!(delay(4, LONGEST, 500), Duration::from_secs(4));
+    }
+
+    proptest! {
+        #[test]
+        fn it_stays_between_one_second_and_the_longest(failures in any::<u32>(), random in any::<u64>()) {
+            let wait = delay(failures, LONGEST, random);
+            prop_assert!(wait >= FIRST && wait <= LONGEST);
+        }
+    }
+}

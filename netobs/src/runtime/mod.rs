@@ -1,0 +1,5 @@
+//! Reading container runtimes: what runs here, as plain data, kept current.
+
+pub mod backoff;
+pub mod docker;
+pub mod facts;
