@@ -8,3 +8,4 @@
 pub mod host;
 pub mod identity;
 pub mod report;
+pub mod runtime;
