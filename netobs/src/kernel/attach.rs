@@ -158,16 +158,9 @@ fn has_no_tcx(error: &anyhow::Error) -> bool {
 }
 
 fn is_there_already(error: &TcError) -> bool {
-    let text = error.to_string();
-    let mut source: Option<&dyn std::error::Error> = Some(error);
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<io::Error>()
-            && io.raw_os_error() == Some(libc::EEXIST)
-        {
-            return true;
-        }
-        source = cause.source();
+    match error {
+        TcError::AlreadyAttached => true,
+        TcError::NetlinkError(error) => error.raw_os_error() == Some(libc::EEXIST),
+        _ => false,
     }
-    // The error's chain does not always carry the number; its text does.
-    matches!(error, TcError::AlreadyAttached) || text.contains("File exists")
 }

@@ -42,18 +42,13 @@ pub(super) fn sweep(interface: &str) -> Result<Vec<String>> {
     Ok(removed)
 }
 
-/// No filter of ours, no clsact at all, or an interface that went meanwhile.
+/// No filter of ours, no clsact at all (`EINVAL`), or an interface that went meanwhile.
 fn nothing_there(error: &TcError) -> bool {
-    let mut source: Option<&dyn std::error::Error> = Some(error);
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            return io.kind() == io::ErrorKind::NotFound
-                || matches!(
-                    io.raw_os_error(),
-                    Some(libc::ENODEV | libc::EINVAL | libc::ENXIO | libc::ENOENT)
-                );
-        }
-        source = cause.source();
-    }
-    false
+    let number = match error {
+        TcError::IoError(error) if error.kind() == io::ErrorKind::NotFound => return true,
+        TcError::IoError(error) => error.raw_os_error(),
+        TcError::NetlinkError(error) => error.raw_os_error(),
+        _ => None,
+    };
+    matches!(number, Some(libc::ENODEV | libc::EINVAL | libc::ENXIO | libc::ENOENT))
 }
