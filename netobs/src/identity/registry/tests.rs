@@ -1,1 +1,7 @@
-//! x
+//! What the registry promises, told by small worlds.
+
+mod addresses;
+mod names;
+mod numbers;
+mod pairing;
+mod world;

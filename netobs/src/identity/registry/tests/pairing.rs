@@ -1,0 +1,153 @@
+//! Which stack is behind which interface.
+
+use super::world::{OWN, UPLINK, World, id, link, mac, on_bridge};
+use crate::host::facts::{Link, LinkKind};
+
+#[test]
+fn a_veth_belongs_to_the_container_in_its_peers_namespace() {
+    let mut world = World::with_web();
+    let web = world.look().behind(10);
+    assert_eq!((&*web.id, web.netns), ("container/web", Some(100)));
+}
+
+#[test]
+fn equal_inner_indexes_do_not_confuse_two_containers() {
+    // Both inner ends have index 2, as on every host; only the namespace numbers differ.
+    let mut world = World::with_web();
+    world.veth(11, Some(1), 3);
+    world.namespace(101, Some(1), 1001);
+    world.container(2, "db", 1001).networks.push(on_bridge("bridge", "docker0", "172.17.0.3", 3));
+    world.look();
+    assert_eq!((&*world.behind(10).id, &*world.behind(11).id), ("container/web", "container/db"));
+}
+
+#[test]
+fn the_way_out_is_nobodys_own_even_if_it_is_a_veth() {
+    let mut world = World::new();
+    world.links.retain(|one| one.index != UPLINK);
+    world.veth(UPLINK, Some(7), 0);
+    world.namespace(107, Some(7), 7000);
+    world.look();
+    assert_eq!(world.registry.owner_of(UPLINK), None);
+    assert_eq!(world.ids(), ["host"]);
+}
+
+#[test]
+fn a_pair_with_both_ends_here_is_nobodys() {
+    let mut world = World::new();
+    world.links.push(Link { lower: Some(21), ..link(20, "a", LinkKind::Veth) });
+    world.links.push(Link { lower: Some(20), ..link(21, "b", LinkKind::Veth) });
+    world.look();
+    assert_eq!((world.registry.owner_of(20), world.registry.owner_of(21)), (None, None));
+}
+
+#[test]
+fn an_index_of_this_namespace_that_is_gone_is_no_other_end() {
+    // While the other end moves, IFLA_LINK still shows its old index here, and no namespace.
+    let mut world = World::new();
+    world.veth(20, None, 3).lower = Some(21);
+    world.look();
+    assert_eq!(&*world.behind(20).id, "interface/veth20");
+}
+
+#[test]
+fn a_namespace_without_link_or_container_of_ours_is_somebody_elses() {
+    let mut world = World::new();
+    world.namespace(100, None, 1000);
+    world.namespace(OWN + 1, Some(4), 1001);
+    assert_eq!(world.look().ids(), ["host"]);
+}
+
+#[test]
+fn every_veth_and_tap_has_an_owner_at_once() {
+    let mut world = World::new();
+    world.veth(10, Some(9), 3); // a namespace nobody has looked at
+    world.veth(11, None, 0);
+    world.links.push(link(12, "tap0", LinkKind::Tun { tap: true }));
+    world.look();
+    assert_eq!(world.ids(), ["host", "interface/veth10", "interface/veth11", "vm/tap0"]);
+}
+
+#[test]
+fn a_tunnel_into_a_process_is_no_guest() {
+    let mut world = World::new();
+    world.links.push(link(12, "tun0", LinkKind::Tun { tap: false }));
+    assert_eq!(world.look().ids(), ["host"]);
+}
+
+#[test]
+fn while_a_pair_is_taken_down_its_owner_stays() {
+    let mut world = World::with_web();
+    let number = world.look().behind(10).number;
+    let veth = world.link(10);
+    (veth.lower, veth.peer_namespace) = (None, None);
+    world.namespaces.clear();
+    world.containers.clear();
+    let still = world.look().behind(10);
+    assert_eq!((still.number, &*still.id), (number, "container/web"));
+    assert_eq!(world.at(3, "172.17.0.2").as_deref(), Some("container/web"), "late replies too");
+}
+
+#[test]
+fn an_interface_index_that_is_reused_has_a_new_owner() {
+    let mut world = World::with_web();
+    let before = world.look().behind(10).number;
+    world.namespaces.clear();
+    world.containers.clear();
+    world.links.retain(|one| one.index != 10);
+    world.veth(10, None, 3).mac = Some(mac(0xee));
+    world.link(10).name = "vethnew".into();
+    let after = world.look().behind(10);
+    assert_ne!(after.number, before);
+    assert_eq!(&*after.id, "interface/vethnew");
+}
+
+#[test]
+fn an_interface_known_to_be_gone_is_not_taken_for_its_twin() {
+    let mut world = World::new();
+    world.veth(10, None, 3);
+    let before = world.look().behind(10).number;
+    world.registry.forget_interface(10);
+    assert_eq!(world.registry.owner_of(10), None);
+    assert_ne!(world.look().behind(10).number, before, "same index, name and address, another interface");
+}
+
+#[test]
+fn without_namespaces_the_learned_address_finds_the_container() {
+    // As in a container without the host's process namespace.
+    let mut world = World::with_web();
+    world.namespaces.clear();
+    world.learned(10, 3, mac(2));
+    let web = world.look().behind(10);
+    assert_eq!((&*web.id, web.netns), ("container/web", None));
+    assert_eq!(web.interfaces.len(), 1, "and its network is not listed twice");
+}
+
+#[test]
+fn an_equal_learned_address_on_another_bridge_is_another_container() {
+    let mut world = World::with_web();
+    world.namespaces.clear();
+    world.bridge(4, "br-other", "172.18.0.1", 16);
+    world.link(10).master = Some(4);
+    world.learned(10, 4, mac(2));
+    assert_eq!(&*world.look().behind(10).id, "interface/veth10");
+}
+
+#[test]
+fn a_process_number_that_is_another_containers_now_proves_nothing() {
+    let mut world = World::with_web();
+    world.namespaces[0].processes[0].cgroup = format!("0::/docker/{}\n", id(0x99)).into();
+    world.look();
+    assert_eq!(&*world.behind(10).id, "container/999999999999", "by its cgroup, not by the reused number");
+    assert_eq!(world.named("container/web").netns, None);
+}
+
+#[test]
+fn the_runtimes_own_mount_finds_the_namespace_where_processes_cannot_be_seen() {
+    let mut world = World::with_web();
+    world.namespaces[0].processes.clear();
+    world.namespaces[0].path = Some("/run/docker/netns/5e8c0ffee123".into());
+    std::sync::Arc::get_mut(&mut world.containers[0]).unwrap().sandbox_key =
+        Some("/var/run/docker/netns/5e8c0ffee123".into());
+    assert_eq!(&*world.look().behind(10).id, "container/web");
+}
