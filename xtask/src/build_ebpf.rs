@@ -69,8 +69,14 @@ pub(crate) fn build(toolchain: &Toolchain, features: &[String]) -> Result<PathBu
 /// Type information comes from the compiler's debug information; the linker turns it into BTF, which the
 /// verifier's log and aya read. Paths are cut so that two machines build the same bytes.
 fn flags() -> Vec<String> {
-    let from = tree::root().display();
-    vec!["-Cdebuginfo=2".into(), "-Clink-arg=--btf".into(), format!("--remap-path-prefix={from}=.")]
+    let mut flags = vec!["-Cdebuginfo=2".to_owned(), "-Clink-arg=--btf".to_owned()];
+    let mut cut =
+        |path: &Path, name: &str| flags.push(format!("--remap-path-prefix={}={name}", path.display()));
+    cut(tree::root(), "netobs");
+    if let Some(home) = tree::cargo_home() {
+        cut(&home.join("registry/src"), "crates");
+    }
+    flags
 }
 
 /// Puts a built file in its place unless it is there already: a newer time stamp would rebuild the agent.

@@ -24,6 +24,12 @@ pub(crate) fn target() -> Result<PathBuf> {
     Ok(target.to_path_buf())
 }
 
+/// Where cargo keeps what it has fetched and installed.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
+    let given = env::var_os("CARGO_HOME").map(PathBuf::from);
+    given.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))
+}
+
 /// The built kernel side.
 pub(crate) fn bpf_object() -> Result<PathBuf> {
     Ok(target()?.join("bpf/netobs"))

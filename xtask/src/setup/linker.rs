@@ -147,8 +147,7 @@ fn llvm_prefix(llvm: u32) -> Option<PathBuf> {
 
 /// Where `cargo install` puts it.
 fn cargo_bin() -> Option<PathBuf> {
-    let install = env::var_os("CARGO_INSTALL_ROOT").or_else(|| env::var_os("CARGO_HOME")).map(PathBuf::from);
-    let root = install.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))?;
+    let root = env::var_os("CARGO_INSTALL_ROOT").map(PathBuf::from).or_else(tree::cargo_home)?;
     Some(root.join("bin/bpf-linker"))
 }
 
