@@ -5,7 +5,14 @@
 //! published as one `report` a tick, and shown by `export`, `api` and `top`.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod api;
+pub mod export;
+pub mod failure;
 pub mod host;
 pub mod identity;
+pub mod instance;
+pub mod kernel;
 pub mod report;
 pub mod runtime;
+pub mod settings;
+pub mod shutdown;

@@ -1,0 +1,59 @@
+//! Reports → JSON bodies, without copying rows first.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::filter::FlowFilter;
+use crate::report::{EndpointRow, FlowRow, Head, Report};
+
+/// As [`crate::report::FlowsDocument`], borrowed.
+#[derive(Serialize)]
+struct Flows<'r> {
+    #[serde(flatten)]
+    head: Head,
+    flows: Vec<&'r FlowRow>,
+}
+
+/// As [`crate::report::EndpointsDocument`], borrowed.
+#[derive(Serialize)]
+struct Endpoints<'r> {
+    #[serde(flatten)]
+    head: Head,
+    endpoints: &'r [EndpointRow],
+}
+
+/// `/api/v1/flows`.
+pub(super) fn flows(report: &Report, filter: &FlowFilter) -> anyhow::Result<Bytes> {
+    json(&Flows { head: report.head(), flows: filter.rows(report) })
+}
+
+/// `/api/v1/endpoints`.
+pub(super) fn endpoints(report: &Report) -> anyhow::Result<Bytes> {
+    json(&Endpoints { head: report.head(), endpoints: &report.endpoints })
+}
+
+/// `/api/v1/status`.
+pub(super) fn status(report: &Report) -> anyhow::Result<Bytes> {
+    json(&report.status_document())
+}
+
+fn json(document: &impl Serialize) -> anyhow::Result<Bytes> {
+    let mut text = serde_json::to_vec(document)?;
+    text.push(b'\n');
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::made_up, *};
+    use crate::report::{EndpointsDocument, FlowsDocument};
+
+    #[test]
+    fn bodies_are_the_documents_of_the_schema() {
+        let report = made_up::report();
+        let body = flows(&report, &FlowFilter::default()).unwrap();
+        assert_eq!(serde_json::from_slice::<FlowsDocument>(&body).unwrap(), report.flows_document(|_| true));
+        let body = endpoints(&report).unwrap();
+        assert_eq!(serde_json::from_slice::<EndpointsDocument>(&body).unwrap(), report.endpoints_document());
+    }
+}

@@ -1,0 +1,70 @@
+//! A small report for tests: a web server, who calls it, and a name server asked over IPv6.
+
+use std::net::IpAddr;
+
+use crate::report::*;
+
+fn party(endpoint: &str, kind: KindName, address: &str, port: u16) -> Party {
+    Party { endpoint: endpoint.into(), kind, address: address.parse::<IpAddr>().unwrap(), port }
+}
+
+fn flow(id: &str, source: Party, destination: Party, path: Path, bytes: u64) -> FlowRow {
+    let amounts =
+        |bytes| Amounts { packets: bytes / 100, segments: bytes / 100, bytes, bits_per_second: bytes as f64 };
+    FlowRow {
+        id: id.into(),
+        source,
+        destination,
+        initiator_by: InitiatorBy::Syn,
+        original_destination: None,
+        protocol: ProtocolName::Tcp,
+        path,
+        nat: Nat::None,
+        via: Via::Direct,
+        reporter: Reporter::Source,
+        overlay: None,
+        proxied_by: None,
+        forward: amounts(bytes),
+        reply: amounts(bytes / 10),
+        hops: Vec::new(),
+        tcp: None,
+        verdict: Verdict::Reachable,
+        evidence: Vec::new(),
+        first_seen: "2026-01-02T03:04:05Z".parse().unwrap(),
+        last_seen: "2026-01-02T03:04:06Z".parse().unwrap(),
+    }
+}
+
+pub(crate) fn report() -> Report {
+    let mut report = Report::empty("alpha".into(), "2026-01-02T03:04:06Z".parse().unwrap());
+    report.endpoints.push(EndpointRow {
+        id: "container/web".into(),
+        kind: KindName::Container,
+        name: "web".into(),
+        namespace: None,
+        workload: None,
+        uid: Some("0123abcdef".into()),
+        runtime: Some("docker".into()),
+        mode: Some("bridge".into()),
+        netns: Some(4_026_531_999),
+        interfaces: Vec::new(),
+        provenance: vec!["docker_api".into()],
+        containers: Vec::new(),
+    });
+    let web = |port| party("container/web", KindName::Container, "10.0.0.2", port);
+    report.flows = vec![
+        flow("f1", party("host", KindName::Host, "10.0.0.1", 40_000), web(80), Path::HostDirect, 9_000),
+        flow("f2", party("external", KindName::External, "203.0.113.9", 50_000), web(80), Path::Uplink, 500),
+        flow(
+            "f3",
+            party("host", KindName::Host, "2001:db8::1", 3_333),
+            party("external", KindName::External, "2001:db8::7", 53),
+            Path::Uplink,
+            100,
+        ),
+    ];
+    report.flows[1].original_destination =
+        Some(OriginalDestination { address: "198.51.100.1".parse().unwrap(), port: 8080, service: None });
+    report.flows[2].verdict = Verdict::Refused;
+    report
+}

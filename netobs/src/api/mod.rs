@@ -1,0 +1,23 @@
+//! Reports → HTTP on loopback, on the metrics port and on the local socket. Reads reports and nothing else.
+
+mod cache;
+mod documents;
+mod filter;
+mod follow;
+mod listen;
+#[cfg(test)]
+pub(crate) mod made_up;
+mod pulse;
+mod routes;
+mod server;
+mod socket;
+mod stall;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use filter::{AddressFilter, FlowFilter};
+pub use listen::Listeners;
+pub use pulse::{Pulse, State};
+pub use socket::{Occupant, occupant, remove_stale};
+pub use state::Faces;

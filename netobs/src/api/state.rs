@@ -1,0 +1,125 @@
+//! What the handlers share: reports, the pulse, bodies already rendered.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, watch};
+
+use super::{
+    cache::Cache,
+    documents,
+    filter::FlowFilter,
+    pulse::{Pulse, State},
+};
+use crate::{
+    export::{Exporter, Format, Process, classic},
+    report::Report,
+    settings::Settings,
+    shutdown::Shutdown,
+};
+
+/// Followers at once; each costs some 30 bytes a flow, and a core's share when much changes.
+const FOLLOWERS: usize = 16;
+
+/// Answers that are made for one asker alone (filtered flows) at once: the rest waits its turn.
+const RENDERERS: usize = 2;
+
+/// Everything the agent's faces show, made of reports alone.
+#[derive(Debug)]
+pub struct Faces {
+    reports: watch::Receiver<Arc<Report>>,
+    shutdown: Shutdown,
+    pulse: Pulse,
+    exporter: Arc<Mutex<Exporter>>,
+    endpoints: Cache,
+    flows: Cache,
+    status: Cache,
+    open_metrics: Cache,
+    classic: Cache,
+    followers: Arc<Semaphore>,
+    renderers: Semaphore,
+}
+
+impl Faces {
+    /// The faces of the agent that sends these reports. The value the channel begins with is no report yet.
+    #[must_use]
+    pub fn new(settings: &Settings, mut reports: watch::Receiver<Arc<Report>>, shutdown: Shutdown) -> Self {
+        reports.mark_unchanged();
+        Self {
+            reports,
+            shutdown,
+            pulse: Pulse::new(Instant::now()),
+            exporter: Arc::new(Mutex::new(Exporter::new(settings))),
+            endpoints: Cache::default(),
+            flows: Cache::default(),
+            status: Cache::default(),
+            open_metrics: Cache::default(),
+            classic: Cache::default(),
+            followers: Arc::new(Semaphore::new(FOLLOWERS)),
+            renderers: Semaphore::new(RENDERERS),
+        }
+    }
+
+    /// Notes the arrival of reports, until there are none.
+    pub(super) async fn listen(&self) {
+        let mut reports = self.reports.clone();
+        while reports.changed().await.is_ok() {
+            self.pulse.beat(Instant::now());
+        }
+    }
+
+    pub(super) fn health(&self) -> State {
+        self.pulse.state(Instant::now())
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.pulse.is_ready()
+    }
+
+    fn report(&self) -> Arc<Report> {
+        Arc::clone(&self.reports.borrow())
+    }
+
+    pub(super) async fn metrics(&self, format: Format) -> anyhow::Result<Bytes> {
+        let report = self.report();
+        let exporter = Arc::clone(&self.exporter);
+        let open_metrics = self.open_metrics.get(&report, move |report| {
+            let mut exporter = exporter.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(exporter.render(report, Process::read())?.into())
+        });
+        let page = open_metrics.await?;
+        match format {
+            Format::OpenMetrics => Ok(page),
+            Format::Classic => {
+                self.classic.get(&report, move |_| Ok(classic(std::str::from_utf8(&page)?).into())).await
+            }
+        }
+    }
+
+    pub(super) async fn endpoints(&self) -> anyhow::Result<Bytes> {
+        self.endpoints.get(&self.report(), |report| documents::endpoints(&report)).await
+    }
+
+    pub(super) async fn status(&self) -> anyhow::Result<Bytes> {
+        self.status.get(&self.report(), |report| documents::status(&report)).await
+    }
+
+    pub(super) async fn flows(&self, filter: FlowFilter) -> anyhow::Result<Bytes> {
+        let report = self.report();
+        if filter == FlowFilter::default() {
+            return self.flows.get(&report, move |report| documents::flows(&report, &filter)).await;
+        }
+        let _turn = self.renderers.acquire().await?;
+        tokio::task::spawn_blocking(move || documents::flows(&report, &filter)).await?
+    }
+
+    /// A stream of changes, unless too many are being served.
+    pub(super) fn follow(&self, filter: FlowFilter) -> Option<axum::body::Body> {
+        let permit = Arc::clone(&self.followers).try_acquire_owned().ok()?;
+        let lines = super::follow::lines(self.reports.clone(), self.shutdown.clone(), filter, permit);
+        Some(axum::body::Body::from_stream(lines))
+    }
+}

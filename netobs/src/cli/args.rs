@@ -1,0 +1,215 @@
+//! What can be typed: commands, flags, filters. Checked in `settings`, reduced to one line in `usage`.
+
+use std::path::PathBuf;
+
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use clap_complete::Shell;
+
+use crate::{
+    api::{AddressFilter, FlowFilter},
+    report::{KindName, Path, Verdict},
+    settings::Layer,
+};
+
+/// Who talks to whom on this host, by which way, how much, and why A does not reach B.
+#[derive(Parser, Debug)]
+#[command(name = "netobs", version, propagate_version = true, subcommand_required = true)]
+pub struct Cli {
+    /// The agent to ask [default: the socket of the settings]
+    #[arg(long, global = true, env = "NETOBS_AGENT", value_name = "unix:///PATH")]
+    pub agent: Option<String>,
+
+    /// Configuration file [default: /etc/netobs/netobs.toml if it exists]
+    #[arg(long, global = true, env = "NETOBS_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Observe this host until told to stop
+    Agent(AgentArgs),
+    /// Show live flows: sort, filter, pause, drill down to hops
+    Top(TopArgs),
+    /// Show who is on this host, with mode, addresses, interface and provenance
+    Endpoints(EndpointsArgs),
+    /// Show flows now, or as they change
+    Flows(FlowsArgs),
+    /// Say what this kernel, these privileges and these sockets allow, what is missing, and what to do
+    Doctor(DoctorArgs),
+    /// Remove everything on this host that is netobs's; may be repeated
+    Cleanup,
+    /// Print a completion script
+    Completions {
+        /// The shell it is for
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Write the documents that are generated from the code
+    #[command(hide = true)]
+    Docs(DocsArgs),
+}
+
+/// `netobs agent`.
+#[derive(Args, Debug)]
+pub struct AgentArgs {
+    /// Check the settings, print them, and stop
+    #[arg(long)]
+    pub check: bool,
+
+    /// What it runs with.
+    #[command(flatten)]
+    pub layer: Layer,
+}
+
+/// `netobs top`.
+#[derive(Args, Debug)]
+pub struct TopArgs {
+    /// Print one table and stop
+    #[arg(long)]
+    pub once: bool,
+
+    /// How it is printed; json implies --once
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `netobs endpoints`.
+#[derive(Args, Debug)]
+pub struct EndpointsArgs {
+    /// How it is printed
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `netobs flows`.
+#[derive(Args, Debug)]
+pub struct FlowsArgs {
+    /// How it is printed; jsonl has one flow a line
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: StreamOutput,
+
+    /// Go on, and print a flow each time it changes
+    #[arg(short, long)]
+    pub follow: bool,
+
+    /// Which flows.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+/// The filters of `netobs flows`. A flow must pass all of them.
+#[derive(Args, Debug, Default)]
+pub struct FilterArgs {
+    /// Either side is this endpoint: host, container/NAME or an id's beginning, an address
+    #[arg(long, value_name = "SELECTOR")]
+    pub endpoint: Option<String>,
+
+    /// Either side is of this kind
+    #[arg(long, value_parser = words(KindName::ALL.iter().map(|one| one.name()).collect()).try_map(|word| word.parse::<KindName>()))]
+    pub kind: Option<KindName>,
+
+    /// It travels this way
+    #[arg(long, value_parser = words(Path::ALL.iter().map(|one| one.name()).collect()).try_map(|word| word.parse::<Path>()))]
+    pub path: Option<Path>,
+
+    /// This is said about it
+    #[arg(long, value_parser = words(Verdict::ALL.iter().map(|one| one.name()).collect()).try_map(|word| word.parse::<Verdict>()))]
+    pub verdict: Option<Verdict>,
+
+    /// Either side, or what the source addressed, has this address and, if given, port
+    #[arg(long, value_name = "ADDR[:PORT]")]
+    pub address: Option<AddressFilter>,
+
+    /// Either side, or what the source addressed, has this port
+    #[arg(long)]
+    pub port: Option<u16>,
+
+    /// At most so many, the busiest first
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+impl FilterArgs {
+    /// The filter the API understands.
+    #[must_use]
+    pub fn filter(&self) -> FlowFilter {
+        FlowFilter {
+            endpoint: self.endpoint.clone(),
+            kind: self.kind,
+            path: self.path,
+            verdict: self.verdict,
+            address: self.address,
+            port: self.port,
+            limit: self.limit,
+        }
+    }
+}
+
+/// `netobs doctor`.
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// How it is printed
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `netobs docs`.
+#[derive(Args, Debug)]
+pub struct DocsArgs {
+    /// Change nothing; fail if a document is not up to date
+    #[arg(long)]
+    pub check: bool,
+
+    /// The directory they are in
+    #[arg(long, default_value = "docs")]
+    pub directory: PathBuf,
+}
+
+/// How a listing is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Table,
+    /// One object, schema netobs/v1
+    Json,
+}
+
+/// How rows that stream are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum StreamOutput {
+    /// For people
+    #[default]
+    Table,
+    /// One object, schema netobs/v1
+    Json,
+    /// One object a line for each row
+    Jsonl,
+}
+
+/// A closed set of words, for the help text, completion and the error message.
+fn words(all: Vec<&'static str>) -> PossibleValuesParser {
+    PossibleValuesParser::new(all)
+}
+
+/// The address an agent is asked at, given as `unix:///path`.
+///
+/// # Errors
+/// What would be right, if it is something else.
+pub fn agent_socket(agent: &str) -> Result<PathBuf, String> {
+    match agent.strip_prefix("unix://") {
+        Some(path) if path.starts_with('/') => Ok(PathBuf::from(path)),
+        _ if agent.starts_with("https://") => {
+            Err(format!("--agent {agent}: this version asks local agents only; give unix:///path"))
+        }
+        _ => Err(format!("--agent {agent}: give unix:///path")),
+    }
+}

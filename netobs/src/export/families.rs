@@ -1,0 +1,258 @@
+//! Every metric family netobs has. The page is encoded from this table, and docs/metrics.md written from it.
+
+use netobs_common::skip::Skip;
+
+use super::family::{
+    BaseUnit::{Bytes, Ratio, Seconds},
+    Family, Label,
+    Shown::{self, Always, Endpoint, Itself, Workload},
+    Type::{self, Counter, Gauge},
+    Values::{Closed, Open},
+};
+use crate::report::{
+    Close, Direction, HookName, InterfaceState, KindName, Nat, Path, ProtocolName, Reporter, RoleName,
+};
+
+/// The sum of the worst cases of the families that are always on, as documented.
+pub const ALWAYS_ON_WORST_CASE: usize = 218_336;
+
+const fn closed(name: &'static str, values: fn() -> Vec<&'static str>) -> Label {
+    Label { name, values: Closed(values) }
+}
+
+const fn open(name: &'static str, what: &'static str) -> Label {
+    Label { name, values: Open(what) }
+}
+
+fn kinds() -> Vec<&'static str> {
+    KindName::ALL.iter().map(|one| one.name()).collect()
+}
+fn paths() -> Vec<&'static str> {
+    Path::ALL.iter().map(|one| one.name()).collect()
+}
+fn nats() -> Vec<&'static str> {
+    Nat::ALL.iter().map(|one| one.name()).collect()
+}
+fn protocols() -> Vec<&'static str> {
+    ProtocolName::ALL.iter().map(|one| one.name()).collect()
+}
+fn directions() -> Vec<&'static str> {
+    Direction::ALL.iter().map(|one| one.name()).collect()
+}
+fn reporters() -> Vec<&'static str> {
+    Reporter::ALL.iter().map(|one| one.name()).collect()
+}
+fn closes() -> Vec<&'static str> {
+    Close::ALL.iter().map(|one| one.name()).collect()
+}
+fn roles() -> Vec<&'static str> {
+    RoleName::ALL.iter().map(|one| one.name()).collect()
+}
+fn hooks() -> Vec<&'static str> {
+    HookName::ALL.iter().map(|one| one.name()).collect()
+}
+fn states() -> Vec<&'static str> {
+    InterfaceState::ALL.iter().map(|one| one.name()).collect()
+}
+/// How endpoints are attached: Docker's modes, the cluster's, the virtual machines'; empty for the host.
+pub(super) fn modes() -> Vec<&'static str> {
+    let mut all = vec![
+        "",
+        "bridge",
+        "host",
+        "none",
+        "container",
+        "macvlan",
+        "ipvlan",
+        "cni",
+        "nat",
+        "host-only",
+        "macvtap",
+    ];
+    all.push(OTHER);
+    all
+}
+/// Who runs endpoints; empty where nobody does, or it is not known.
+pub(super) fn runtimes() -> Vec<&'static str> {
+    vec!["", "docker", "podman", "containerd", "cri-o", "libvirt", "qemu", OTHER]
+}
+pub(super) fn skips() -> Vec<&'static str> {
+    (1..Skip::COUNT).map(|one| Skip(one).name()).collect()
+}
+pub(super) fn source_states() -> Vec<&'static str> {
+    vec!["ready", "absent", "failing"]
+}
+pub(super) fn attach_modes() -> Vec<&'static str> {
+    vec!["tcx", "clsact"]
+}
+pub(super) fn overflowing() -> Vec<&'static str> {
+    vec!["endpoint", "workload", OTHER]
+}
+
+/// What a value outside a closed set is called, and what is over `--max-series`.
+pub(super) const OTHER: &str = "other";
+
+const SOURCE_KIND: Label = closed("source_kind", kinds);
+const DESTINATION_KIND: Label = closed("destination_kind", kinds);
+const PATH: Label = closed("path", paths);
+const PROTOCOL: Label = closed("protocol", protocols);
+const REPORTER: Label = closed("reporter", reporters);
+
+const BY_PATH: &[Label] = &[
+    SOURCE_KIND,
+    DESTINATION_KIND,
+    PATH,
+    closed("nat", nats),
+    PROTOCOL,
+    closed("direction", directions),
+    REPORTER,
+];
+const BY_FLOW: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH, PROTOCOL];
+const BY_CLOSE: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH, PROTOCOL, closed("close", closes)];
+const BY_HOP: &[Label] = &[closed("role", roles), closed("hook", hooks)];
+const BY_WORKLOAD: &[Label] = &[
+    SOURCE_KIND,
+    open("source_namespace", "namespace, empty where there is none"),
+    open("source_workload", "workload, else name; `external`, `host`, `other`"),
+    DESTINATION_KIND,
+    open("destination_namespace", "namespace, empty where there is none"),
+    open("destination_workload", "workload, else name; `external`, `host`, `other`"),
+    REPORTER,
+];
+
+const fn family(
+    name: &'static str,
+    kind: Type,
+    shown: Shown,
+    labels: &'static [Label],
+    help: &'static str,
+) -> Family {
+    Family { name, kind, unit: None, help, labels, shown }
+}
+
+macro_rules! families {
+    ($($(#[$unit:ident])? $constant:ident = $kind:ident $shown:ident $name:literal $labels:expr, $help:literal;)+) => {
+        $(
+            pub(super) const $constant: Family = Family {
+                $(unit: Some($unit),)?
+                ..family($name, $kind, $shown, $labels, $help)
+            };
+        )+
+
+        /// Every family, in the order of the page.
+        pub const ALL: &[&Family] = &[$(&$constant,)+];
+    };
+}
+
+families! {
+    #[Bytes] PATH_BYTES = Counter Always "netobs_path_bytes_total" BY_PATH,
+        "Bytes (sum of skb->len) by path, each conversation counted once, at one interface";
+    PATH_PACKETS = Counter Always "netobs_path_packets_total" BY_PATH,
+        "Packets (socket buffers) by path, each conversation counted once, at one interface";
+    PATH_FLOWS = Gauge Always "netobs_path_flows" BY_FLOW, "Flows alive";
+    FLOWS_OPENED = Counter Always "netobs_path_flows_opened_total" BY_FLOW, "Flows that began";
+    FLOWS_CLOSED = Counter Always "netobs_path_flows_closed_total" BY_CLOSE, "Flows that ended, and how";
+    #[Bytes] HOP_BYTES = Counter Always "netobs_hop_bytes_total" BY_HOP,
+        "Bytes seen at tc hooks; a packet counts at each, so this is not to be added to the path families";
+    HOP_PACKETS = Counter Always "netobs_hop_packets_total" BY_HOP,
+        "Packets seen at tc hooks; a packet counts at each, so this is not to be added to the path families";
+    ENDPOINTS = Gauge Always "netobs_endpoints"
+        &[closed("kind", kinds), closed("mode", modes), closed("runtime", runtimes)],
+        "Endpoints on this host";
+
+    #[Bytes] WORKLOAD_BYTES = Counter Workload "netobs_workload_bytes_total" BY_WORKLOAD,
+        "Bytes (sum of skb->len) between workloads, each conversation counted once";
+    WORKLOAD_PACKETS = Counter Workload "netobs_workload_packets_total" BY_WORKLOAD,
+        "Packets (socket buffers) between workloads, each conversation counted once";
+
+    ENDPOINT_INFO = Gauge Endpoint "netobs_endpoint_info"
+        &[
+            open("endpoint", "id as in `netobs endpoints`"),
+            closed("kind", kinds),
+            closed("mode", modes),
+            closed("runtime", runtimes),
+            open("endpoint_namespace", "namespace, empty where there is none"),
+            open("workload", "workload, empty where there is none"),
+        ],
+        "One for each endpoint on this host";
+
+    BUILD_INFO = Gauge Itself "netobs_build_info"
+        &[open("version", "version of netobs"), open("arch", "processor it was built for")],
+        "One; the version of the agent is a label";
+    #[Seconds] START_TIME = Gauge Itself "process_start_time_seconds" &[],
+        "When the agent started, seconds since 1970";
+    #[Seconds] CPU = Counter Itself "process_cpu_seconds_total" &[],
+        "Processor time the agent used, in its own code and in the kernel on its behalf";
+    #[Bytes] RESIDENT = Gauge Itself "process_resident_memory_bytes" &[], "Memory of the agent, without kernel tables";
+    #[Bytes] VIRTUAL = Gauge Itself "process_virtual_memory_bytes" &[], "Address space of the agent";
+    OPEN_FDS = Gauge Itself "process_open_fds" &[], "Open file descriptors";
+    MAX_FDS = Gauge Itself "process_max_fds" &[], "File descriptors the agent may open";
+    INTERFACES = Gauge Itself "netobs_interfaces" &[closed("state", states)],
+        "Interfaces of the host: observed, not of a kind that is, attaching failed, or another program takes the packets before";
+    ATTACH_MODE = Gauge Itself "netobs_attach_mode" &[closed("mode", attach_modes)],
+        "One for each way in which programs are attached";
+    #[Ratio] COVERAGE = Gauge Itself "netobs_coverage_ratio" &[],
+        "Bytes seen by the bytes the interfaces counted themselves since netobs attached; 1 if they counted none";
+    BPF_ENTRIES = Gauge Itself "netobs_bpf_map_entries" &[open("map", "name of the kernel table")],
+        "Entries of a kernel table";
+    BPF_CAPACITY = Gauge Itself "netobs_bpf_map_capacity" &[open("map", "name of the kernel table")],
+        "Entries a kernel table can hold";
+    LOST_EVENTS = Counter Itself "netobs_bpf_lost_events_total" &[open("source", "what could not deliver them")],
+        "Events that could not be delivered; totals do not depend on events";
+    OVERFLOW = Counter Itself "netobs_flow_table_overflow_packets_total" &[],
+        "Packets counted in the path families whose flow has no detail, because the flow table was full";
+    SPILLED_PACKETS = Counter Itself "netobs_path_table_overflow_packets_total" &[],
+        "Packets counted by kinds and protocol only, because the path table was full as well";
+    #[Bytes] SPILLED_BYTES = Counter Itself "netobs_path_table_overflow_bytes_total" &[],
+        "Bytes counted by kinds and protocol only, because the path table was full as well";
+    #[Bytes] PENDING = Gauge Itself "netobs_pending_bytes" &[],
+        "Bytes seen and not yet booked: for up to 2 s until identity, NAT and direction are settled";
+    #[Bytes] UNATTRIBUTED = Counter Itself "netobs_unattributed_bytes_total" &[],
+        "Bytes booked with an unknown kind on either side";
+    SKIPPED_PACKETS = Counter Itself "netobs_skipped_packets_total" &[closed("reason", skips)],
+        "Packets seen that belong to no flow";
+    #[Bytes] SKIPPED_BYTES = Counter Itself "netobs_skipped_bytes_total" &[closed("reason", skips)],
+        "Bytes seen that belong to no flow";
+    SOURCES = Gauge Itself "netobs_identity_sources"
+        &[open("source", "`docker`, `netlink`, `conntrack` …"), closed("state", source_states)],
+        "One for the state a source of identity is in, zero for the others";
+    #[Seconds] TICK = Gauge Itself "netobs_tick_duration_seconds" &[],
+        "How long the latest round of reading, joining and publishing took";
+    #[Seconds] SCRAPE = Gauge Itself "netobs_scrape_duration_seconds" &[],
+        "How long it took to write the previous version of this page";
+    SERIES_OVERFLOW = Counter Itself "netobs_series_overflow_total" &[closed("family", overflowing)],
+        "Label sets that got no series of their own, because --max-series was reached";
+    SERIES = Gauge Itself "netobs_series" &[], "Series on this page";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_documented_worst_case_of_the_always_on_families_holds() {
+        let always = ALL.iter().filter(|one| one.shown == Always);
+        let sum: usize = always.map(|one| one.worst_case().expect(one.name)).sum();
+        assert_eq!(sum, ALWAYS_ON_WORST_CASE);
+    }
+
+    #[test]
+    fn names_are_unique_and_follow_the_conventions() {
+        let names: BTreeSet<_> = ALL.iter().map(|one| one.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for family in ALL {
+            assert_eq!(family.kind == Counter, family.name.ends_with("_total"), "{}", family.name);
+            assert!(family.unit.is_none() || family.stem().len() < family.name.len() - "_total".len() + 1);
+            assert!(!family.help.ends_with('.'), "the encoder adds the full stop: {}", family.name);
+        }
+    }
+
+    #[test]
+    fn no_label_takes_the_place_of_one_that_a_scrape_adds() {
+        for label in ALL.iter().flat_map(|one| one.labels) {
+            assert!(!["namespace", "pod", "container", "node", "instance", "job"].contains(&label.name));
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Totals of a report → the families about traffic and endpoints.
+
+use std::{collections::BTreeMap, fmt};
+
+use netobs_common::counters::Counters;
+
+use super::{
+    families as table, labels,
+    page::Page,
+    rows::{
+        Number::{self, Whole},
+        Rows, merged,
+    },
+};
+use crate::report::{EndpointRow, PathFlowLabels, PathLabels, WorkloadLabels};
+
+pub(super) fn encode(page: &Page, rows: &mut Rows<'_>) -> fmt::Result {
+    let totals = &page.report.totals;
+    let paths = |value: fn(&Counters) -> u64| {
+        totals.paths.iter().map(move |(labels, counters)| (by_path(labels), Whole(value(counters))))
+    };
+    rows.family(&table::PATH_BYTES, paths(|one| one.bytes))?;
+    rows.family(&table::PATH_PACKETS, paths(|one| one.packets))?;
+    rows.family(&table::PATH_FLOWS, by_flow(&totals.flows))?;
+    rows.family(&table::FLOWS_OPENED, by_flow(&totals.opened))?;
+    rows.family(
+        &table::FLOWS_CLOSED,
+        totals.closed.iter().map(|((labels, close), &count)| {
+            let [source, destination, path, protocol] = flow_labels(labels);
+            ([source, destination, path, protocol, close.name()], Whole(count))
+        }),
+    )?;
+    let hops = |value: fn(&Counters) -> u64| {
+        totals
+            .hops
+            .iter()
+            .map(move |(labels, counters)| ([labels.role.name(), labels.hook.name()], Whole(value(counters))))
+    };
+    rows.family(&table::HOP_BYTES, hops(|one| one.bytes))?;
+    rows.family(&table::HOP_PACKETS, hops(|one| one.packets))?;
+    let endpoints = merged(totals.endpoints.iter().map(|((kind, mode, runtime), &count)| {
+        ([kind.name(), labels::closed(mode, table::modes), labels::closed(runtime, table::runtimes)], count)
+    }));
+    rows.family(&table::ENDPOINTS, endpoints.into_iter().map(|(labels, count)| (labels, Whole(count))))?;
+
+    if let Some(workloads) = &page.workloads {
+        rows.family(&table::WORKLOAD_BYTES, by_workload(workloads, |one| one.bytes))?;
+        rows.family(&table::WORKLOAD_PACKETS, by_workload(workloads, |one| one.packets))?;
+    }
+    if let Some(shown) = &page.endpoints {
+        let present = page.report.endpoints.iter().filter(|one| shown.contains_key(&one.id));
+        // Two ids cleaned to the same text become one row.
+        let info: BTreeMap<_, _> = present.map(|one| (labels::clean(&one.id), info(one))).collect();
+        let samples = info.iter().map(|(id, (closed, namespace, workload))| {
+            let [kind, mode, runtime] = *closed;
+            ([&**id, kind, mode, runtime, namespace, workload], Whole(1))
+        });
+        rows.family(&table::ENDPOINT_INFO, samples)?;
+    }
+    Ok(())
+}
+
+type Info = ([&'static str; 3], std::sync::Arc<str>, std::sync::Arc<str>);
+
+fn info(one: &EndpointRow) -> Info {
+    let mode = one.mode.as_deref().unwrap_or_default();
+    // `container:NAME` is the mode `container`.
+    let mode = mode.split_once(':').map_or(mode, |(word, _)| word);
+    let runtime = one.runtime.as_deref().unwrap_or_default();
+    (
+        [one.kind.name(), labels::closed(mode, table::modes), labels::closed(runtime, table::runtimes)],
+        labels::clean(one.namespace.as_deref().unwrap_or_default()),
+        labels::clean(one.workload.as_deref().unwrap_or_default()),
+    )
+}
+
+const fn by_path(labels: &PathLabels) -> [&'static str; 7] {
+    [
+        labels.source_kind.name(),
+        labels.destination_kind.name(),
+        labels.path.name(),
+        labels.nat.name(),
+        labels.protocol.name(),
+        labels.direction.name(),
+        labels.reporter.name(),
+    ]
+}
+
+const fn flow_labels(labels: &PathFlowLabels) -> [&'static str; 4] {
+    [labels.source_kind.name(), labels.destination_kind.name(), labels.path.name(), labels.protocol.name()]
+}
+
+fn by_flow(counts: &BTreeMap<PathFlowLabels, u64>) -> impl Iterator<Item = ([&'static str; 4], Number)> {
+    counts.iter().map(|(labels, &count)| (flow_labels(labels), Whole(count)))
+}
+
+fn by_workload(
+    workloads: &BTreeMap<WorkloadLabels, Counters>,
+    value: fn(&Counters) -> u64,
+) -> impl Iterator<Item = ([&str; 7], Number)> {
+    workloads.iter().map(move |(labels, counters)| {
+        let values = [
+            labels.source_kind.name(),
+            &*labels.source_namespace,
+            &*labels.source_workload,
+            labels.destination_kind.name(),
+            &*labels.destination_namespace,
+            &*labels.destination_workload,
+            labels.reporter.name(),
+        ];
+        (values, Whole(value(counters)))
+    })
+}

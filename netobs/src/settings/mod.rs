@@ -1,0 +1,224 @@
+//! Flags, environment and file → [`Settings`]: checked once, never validated again.
+
+mod file;
+mod layer;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+pub use file::DEFAULT_FILE;
+pub use layer::{Attach, Detail, Layer, LogFormat, LogLevel};
+
+use crate::failure::Failure;
+
+/// Where the metrics are unless told otherwise.
+pub const METRICS_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9777);
+/// Where the JSON API is unless told otherwise.
+pub const WEB_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9778);
+/// Where the local socket is unless told otherwise.
+pub const SOCKET: &str = "/run/netobs/netobs.sock";
+/// Where Docker listens unless told otherwise.
+pub const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+/// Label sets of a metric unless told otherwise.
+pub const MAX_SERIES: u32 = 2_000;
+/// Flow sightings in detail unless told otherwise.
+pub const MAX_FLOWS: u32 = netobs_common::maps::FLOWS_CAPACITY;
+
+/// An entry takes about 200 bytes of kernel memory: 8 Mi entries are the 1.6 GiB beyond which only a mistake is.
+const MAX_FLOWS_LIMIT: u32 = 1 << 23;
+/// A scrape of a million series takes a second and 100 MB.
+const MAX_SERIES_LIMIT: u32 = 1_000_000;
+/// `sockaddr_un::sun_path` with its closing zero.
+const SOCKET_PATH_LIMIT: usize = 107;
+/// `IFNAMSIZ` with its closing zero.
+const INTERFACE_NAME_LIMIT: usize = 15;
+
+/// What the agent runs with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where `/metrics`, `/healthz` and `/readyz` are.
+    pub metrics_listen: SocketAddr,
+    /// Where the JSON API is: a loopback address.
+    pub web_listen: SocketAddr,
+    /// The local socket: an absolute path.
+    pub socket: PathBuf,
+    /// How much the metrics tell apart.
+    pub detail: Detail,
+    /// Label sets a workload or endpoint metric may have.
+    pub max_series: u32,
+    /// Entries of the kernel's flow table.
+    pub max_flows: u32,
+    /// Interfaces that lead outside; none: the default routes'.
+    pub uplinks: Vec<String>,
+    /// Docker's API socket, if it is to be asked.
+    pub docker_socket: Option<PathBuf>,
+    /// How programs are attached.
+    pub attach: Attach,
+    /// What is logged.
+    pub log_level: LogLevel,
+    /// How it is logged.
+    pub log_format: LogFormat,
+}
+
+impl Settings {
+    /// What was typed over what the file says, checked.
+    ///
+    /// # Errors
+    /// A [`Failure`] of one line that says which setting is wrong and what would be right.
+    pub fn resolve(typed: Layer, file: Option<&Path>) -> Result<Self, Failure> {
+        Self::check(typed.over(file::read(file)?))
+    }
+
+    /// Fills in defaults and refuses what cannot work.
+    ///
+    /// # Errors
+    /// As [`Settings::resolve`].
+    pub fn check(layer: Layer) -> Result<Self, Failure> {
+        let settings = Self {
+            metrics_listen: layer.metrics_listen.unwrap_or(METRICS_LISTEN),
+            web_listen: layer.web_listen.unwrap_or(WEB_LISTEN),
+            socket: absolute("socket", layer.socket.as_deref().unwrap_or(SOCKET))?,
+            detail: layer.detail.unwrap_or_default(),
+            max_series: within("max-series", layer.max_series.unwrap_or(MAX_SERIES), MAX_SERIES_LIMIT)?,
+            max_flows: within("max-flows", layer.max_flows.unwrap_or(MAX_FLOWS), MAX_FLOWS_LIMIT)?,
+            docker_socket: match layer.docker_socket.as_deref().unwrap_or(DOCKER_SOCKET) {
+                "" => None,
+                path => Some(absolute("docker-socket", path)?),
+            },
+            uplinks: layer.uplink,
+            attach: layer.attach.unwrap_or_default(),
+            log_level: layer.log_level.unwrap_or_default(),
+            log_format: layer.log_format.unwrap_or_default(),
+        };
+        if let Some(name) = settings.uplinks.iter().find(|name| !is_interface_name(name)) {
+            return Err(Failure::usage(format!("--uplink {name:?}: this cannot be an interface's name")));
+        }
+        if !settings.web_listen.ip().is_loopback() {
+            return Err(Failure::usage(format!(
+                "--web-listen {}: an address others can reach needs TLS and a token, which this version does \
+                 not have; use a loopback address and a tunnel",
+                settings.web_listen
+            )));
+        }
+        if settings.web_listen == settings.metrics_listen && settings.web_listen.port() != 0 {
+            return Err(Failure::usage(format!(
+                "--metrics-listen and --web-listen are both {}: give them different ports",
+                settings.web_listen
+            )));
+        }
+        Ok(settings)
+    }
+}
+
+/// The path of a unix socket; `unix://` before it is accepted, as `DOCKER_HOST` writes it.
+fn absolute(flag: &str, path: &str) -> Result<PathBuf, Failure> {
+    let bare = path.strip_prefix("unix://").unwrap_or(path);
+    if !bare.starts_with('/') || bare.contains('\0') {
+        return Err(Failure::usage(format!("--{flag} {path:?}: give an absolute path")));
+    }
+    if bare.len() > SOCKET_PATH_LIMIT {
+        return Err(Failure::usage(format!(
+            "--{flag}: the path has {} bytes, a unix socket's may have {SOCKET_PATH_LIMIT}",
+            bare.len()
+        )));
+    }
+    Ok(PathBuf::from(bare))
+}
+
+fn within(flag: &str, value: u32, limit: u32) -> Result<u32, Failure> {
+    if (1..=limit).contains(&value) {
+        return Ok(value);
+    }
+    Err(Failure::usage(format!("--{flag} {value}: give a number between 1 and {limit}")))
+}
+
+/// The kernel's own rule (`dev_valid_name`).
+fn is_interface_name(name: &str) -> bool {
+    !matches!(name, "" | "." | "..")
+        && name.len() <= INTERFACE_NAME_LIMIT
+        && !name.contains(|one: char| one == '/' || one == ':' || one == '\0' || one.is_whitespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(layer: Layer) -> String {
+        let failure = Settings::check(layer).unwrap_err();
+        assert_eq!(failure.status.code(), 2);
+        failure.to_string()
+    }
+
+    #[test]
+    fn what_nobody_typed_has_the_documented_default() {
+        let settings = Settings::check(Layer::default()).unwrap();
+        assert_eq!(settings.metrics_listen.to_string(), "127.0.0.1:9777");
+        assert_eq!(settings.web_listen.to_string(), "127.0.0.1:9778");
+        assert_eq!(settings.socket, Path::new("/run/netobs/netobs.sock"));
+        assert_eq!(settings.docker_socket.as_deref(), Some(Path::new("/var/run/docker.sock")));
+        assert_eq!((settings.max_series, settings.max_flows), (2_000, 65_536));
+        assert_eq!((settings.detail, settings.attach), (Detail::Workload, Attach::Auto));
+    }
+
+    #[test]
+    fn what_was_typed_wins_over_the_file() {
+        let typed = Layer { max_flows: Some(1), uplink: vec!["eth0".into()], ..Layer::default() };
+        let file = Layer {
+            max_flows: Some(2),
+            max_series: Some(3),
+            uplink: vec!["eth1".into()],
+            ..Layer::default()
+        };
+        let settings = Settings::check(typed.over(file)).unwrap();
+        assert_eq!((settings.max_flows, settings.max_series), (1, 3));
+        assert_eq!(settings.uplinks, ["eth0"]);
+    }
+
+    #[test]
+    fn an_empty_docker_socket_means_none() {
+        let layer = Layer { docker_socket: Some(String::new()), ..Layer::default() };
+        assert_eq!(Settings::check(layer).unwrap().docker_socket, None);
+    }
+
+    #[test]
+    fn the_web_page_stays_on_loopback() {
+        let listen = |address: &str| Layer { web_listen: Some(address.parse().unwrap()), ..Layer::default() };
+        assert!(refused(listen("0.0.0.0:9778")).contains("TLS and a token"));
+        assert!(refused(listen("[::]:9778")).contains("TLS and a token"));
+        assert!(Settings::check(listen("[::1]:9778")).is_ok());
+        assert!(Settings::check(listen("127.1.2.3:1")).is_ok());
+    }
+
+    #[test]
+    fn two_listeners_cannot_share_a_port_unless_the_kernel_chooses_it() {
+        let both = |address: &str| Layer {
+            web_listen: Some(address.parse().unwrap()),
+            metrics_listen: Some(address.parse().unwrap()),
+            ..Layer::default()
+        };
+        assert!(refused(both("127.0.0.1:9")).contains("different ports"));
+        assert!(Settings::check(both("127.0.0.1:0")).is_ok());
+    }
+
+    #[test]
+    fn values_that_cannot_work_are_refused() {
+        assert!(refused(Layer { max_flows: Some(0), ..Layer::default() }).contains("between 1 and"));
+        assert!(refused(Layer { max_series: Some(u32::MAX), ..Layer::default() }).contains("between 1 and"));
+        assert!(
+            refused(Layer { socket: Some("netobs.sock".into()), ..Layer::default() }).contains("absolute")
+        );
+        assert!(
+            refused(Layer { socket: Some(format!("/{}", "x".repeat(107))), ..Layer::default() })
+                .contains("108 bytes")
+        );
+        for name in ["", "a b", "eth0/1", "sixteen-letters-", ".."] {
+            assert!(
+                refused(Layer { uplink: vec![name.into()], ..Layer::default() }).contains("--uplink"),
+                "{name}"
+            );
+        }
+    }
+}
