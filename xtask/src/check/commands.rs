@@ -13,18 +13,6 @@ pub(super) fn run() -> Result<Vec<String>> {
     components()?;
     let mut clippy = tree::cargo()?;
     clippy.arg("clippy").args(HOST).args(["--all-targets", "--", "-D", "warnings"]);
-    // For the host: stable clippy has no `core` for the BPF target, and the lints are the same.
-    let mut kernel_clippy = tree::cargo()?;
-    kernel_clippy.args([
-        "clippy",
-        "--package",
-        "netobs-ebpf",
-        "--all-features",
-        "--locked",
-        "--",
-        "-D",
-        "warnings",
-    ]);
     let mut doc = tree::cargo()?;
     doc.arg("doc")
         .args(HOST)
@@ -37,7 +25,7 @@ pub(super) fn run() -> Result<Vec<String>> {
     for (name, mut command) in [
         ("rustfmt", format),
         ("clippy", clippy),
-        ("clippy of the kernel side", kernel_clippy),
+        ("clippy of the kernel side", kernel_clippy()?),
         ("rustdoc", doc),
     ] {
         println!("netobs: checking with {name}");
@@ -46,6 +34,16 @@ pub(super) fn run() -> Result<Vec<String>> {
         }
     }
     Ok(failed)
+}
+
+/// For the host: stable clippy has no `core` for the BPF target, and the lints are the same. What the BPF
+/// compiler allows has to be allowed here too: unstable features, and no unwinding.
+fn kernel_clippy() -> Result<Command> {
+    let mut clippy = tree::cargo()?;
+    clippy.args(["clippy", "--package", "netobs-ebpf", "--all-features", "--locked", "--target-dir"]);
+    clippy.arg(tree::target()?.join("bpf-build")).args(["--", "-D", "warnings"]);
+    clippy.env("RUSTC_BOOTSTRAP", "1").env("CARGO_PROFILE_DEV_PANIC", "abort");
+    Ok(clippy)
 }
 
 /// rustup's minimal profile has neither rustfmt nor clippy.

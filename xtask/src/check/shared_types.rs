@@ -17,11 +17,11 @@ pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
 
 fn types(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut layout = None;
+    let mut layout: Option<String> = None;
     for (line, code) in source.code() {
         let code = code.trim();
         if let Some(argument) = code.strip_prefix("#[repr(").and_then(|rest| rest.strip_suffix(")]")) {
-            layout = Some(argument);
+            layout = Some(argument.to_owned());
         }
         if has_word(code, "enum") && code.starts_with("pub") {
             findings.push(
@@ -30,7 +30,7 @@ fn types(source: &Source) -> Vec<Finding> {
         }
         let Some(name) = code.strip_prefix("pub struct ") else { continue };
         let name = name.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-        match layout.take() {
+        match layout.take().as_deref() {
             Some("transparent") => {}
             Some("C") if source.text.contains(&format!("size_of::<{name}>() ==")) => {}
             Some("C") => {
