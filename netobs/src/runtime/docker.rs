@@ -3,6 +3,8 @@
 
 mod convert;
 mod events;
+#[cfg(test)]
+mod fixtures;
 mod http;
 mod session;
 mod wire;
