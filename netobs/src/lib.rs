@@ -16,3 +16,5 @@ pub mod report;
 pub mod runtime;
 pub mod settings;
 pub mod shutdown;
+pub mod table;
+pub mod top;

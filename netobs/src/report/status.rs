@@ -116,11 +116,7 @@ impl StatusDocument {
             tables: health
                 .maps
                 .iter()
-                .map(|one| TableUse {
-                    table: one.map.into(),
-                    entries: one.entries,
-                    capacity: one.capacity,
-                })
+                .map(|one| TableUse { table: one.map.into(), entries: one.entries, capacity: one.capacity })
                 .collect(),
             tick_seconds: health.tick_seconds,
         }
@@ -158,7 +154,11 @@ mod tests {
     fn a_status_survives_json_and_keeps_what_was_not_found() {
         let mut report = Report::empty("alpha".into(), "2026-01-02T03:04:05Z".parse().unwrap());
         report.health = Health {
-            sources: vec![SourceState { source: "docker", state: "absent", detail: Some("no socket".into()) }],
+            sources: vec![SourceState {
+                source: "docker",
+                state: "absent",
+                detail: Some("no socket".into()),
+            }],
             not_found: vec![Unseen { what: "containers".into(), looked: "/var/run/docker.sock".into() }],
             ..Health::default()
         };
