@@ -1,1 +1,23 @@
-//! The lab and the agent under test.
+//! The lab (namespaces, real daemons, countable traffic), the agent under test, and the judges that compare
+//! what it says with what the machine says. The cases are in `tests/`.
+
+pub mod agent;
+pub mod bpf;
+pub mod counters;
+pub mod docker_site;
+pub mod dockerd;
+pub mod endpoint;
+pub mod exposition;
+pub mod flows;
+pub mod http;
+pub mod image;
+pub mod lab;
+pub mod ledger;
+pub mod netns;
+pub mod place;
+pub mod process;
+pub mod require;
+pub mod residue;
+pub mod site;
+pub mod suite;
+pub mod traffic;

@@ -1,0 +1,168 @@
+//! Two snapshots of flows, skipped packets and interface counters → what does not add up. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    counters::{Count, Snapshot, as_the_device_counts},
+    flows::{Carried, Flow},
+};
+
+/// Everything read at one quiet moment.
+#[derive(Clone, Debug)]
+pub struct Books {
+    /// The interfaces' own counters.
+    pub interfaces: Snapshot,
+    /// The agent's flows.
+    pub flows: Vec<Flow>,
+    /// `netobs_skipped_packets_total` and `netobs_skipped_bytes_total` over all reasons.
+    pub skipped: Count,
+}
+
+/// One direction of one interface that does not add up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The interface's name.
+    pub interface: String,
+    /// `ingress` or `egress`.
+    pub hook: &'static str,
+    /// What the interface counted.
+    pub counted: Count,
+    /// What the flows' hops say, in the device's way of counting.
+    pub listed: Count,
+}
+
+type Seen = BTreeMap<(u32, bool), Count>;
+
+/// What every hook saw, summed over flows.
+fn seen(flows: &[Flow], mut keep: impl FnMut(&Flow) -> bool) -> Seen {
+    let mut seen = Seen::new();
+    for flow in flows.iter().filter(|flow| keep(flow)) {
+        for hop in &flow.hops {
+            *seen.entry((hop.ifindex, hop.hook == "ingress")).or_default() += count(hop.carried);
+        }
+    }
+    seen
+}
+
+fn count(carried: Carried) -> Count {
+    Count { packets: carried.packets.into(), bytes: carried.bytes.into() }
+}
+
+/// Differences between the interfaces' deltas and the flows' deltas, for every interface listed in both
+/// snapshots and accepted by `attached`. Flows that were listed before and are not any more would hide
+/// packets of the interval, so their earlier counts are not subtracted: a flow that carried anything in
+/// between must still be listed.
+#[must_use]
+pub fn differences(before: &Books, after: &Books, attached: impl Fn(&str) -> bool) -> Vec<Difference> {
+    let ids: Vec<_> = after.flows.iter().map(|flow| flow.id.clone()).collect();
+    let earlier = seen(&before.flows, |flow| ids.contains(&flow.id));
+    let later = seen(&after.flows, |_| true);
+    let mut differences = Vec::new();
+    for (index, interface) in &after.interfaces {
+        let Some(start) = before.interfaces.get(index) else { continue };
+        if !attached(&interface.name) {
+            continue;
+        }
+        for ingress in [true, false] {
+            let at = |seen: &Seen| seen.get(&(*index, ingress)).copied().unwrap_or_default();
+            let listed = as_the_device_counts(&interface.kind, ingress, at(&later) - at(&earlier));
+            let counted =
+                if ingress { interface.received - start.received } else { interface.sent - start.sent };
+            if listed != counted {
+                let hook = if ingress { "ingress" } else { "egress" };
+                differences.push(Difference { interface: interface.name.clone(), hook, counted, listed });
+            }
+        }
+    }
+    differences
+}
+
+/// What of the differences the skipped packets do not explain: empty where every interface is at least its
+/// flows and all of them together are flows plus skipped.
+#[must_use]
+pub fn unexplained(differences: &[Difference], skipped: Count) -> Vec<Difference> {
+    let missing = differences.iter().fold(0, |sum, one| sum + one.counted.packets - one.listed.packets);
+    let none_over = differences.iter().all(|one| one.counted.packets >= one.listed.packets);
+    if none_over && missing == skipped.packets { Vec::new() } else { differences.to_vec() }
+}
+
+/// What the flows carried in between, both directions: the number the path counters must have grown by.
+#[must_use]
+pub fn carried(before: &[Flow], after: &[Flow]) -> Count {
+    let total = |flows: &[Flow], keep: &dyn Fn(&Flow) -> bool| {
+        flows.iter().filter(|flow| keep(flow)).fold(Count::default(), |mut sum, flow| {
+            sum += count(flow.forward);
+            sum += count(flow.reply);
+            sum
+        })
+    };
+    let ids: Vec<_> = after.iter().map(|flow| flow.id.clone()).collect();
+    total(after, &|_| true) - total(before, &|flow| ids.contains(&flow.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::counters::Interface;
+
+    fn flow(id: &str, packets: u64, bytes: u64) -> Flow {
+        let side = json!({"endpoint": "host", "kind": "host", "address": "198.51.100.2", "port": 1});
+        serde_json::from_value(json!({
+            "id": id, "source": side, "destination": side, "initiator_by": "syn", "original_destination": null,
+            "protocol": "tcp", "path": "bridge", "nat": "none", "via": "direct", "reporter": "source",
+            "proxied_by": null, "verdict": "reachable",
+            "forward": {"packets": packets, "segments": packets, "bytes": bytes},
+            "reply": {"packets": 0, "segments": 0, "bytes": 0},
+            "hops": [{"direction": "forward", "interface": "br0", "ifindex": 7, "hook": "ingress",
+                      "role": "bridge", "source": "a", "destination": "b",
+                      "packets": packets, "segments": packets, "bytes": bytes}],
+        }))
+        .unwrap()
+    }
+
+    fn books(flows: Vec<Flow>, packets: i128, bytes: i128) -> Books {
+        let interface = Interface {
+            name: "br0".into(),
+            kind: "bridge".into(),
+            received: Count { packets, bytes },
+            sent: Count::default(),
+            dropped: 0,
+        };
+        Books { interfaces: [(7, interface)].into(), flows, skipped: Count::default() }
+    }
+
+    #[test]
+    fn equal_deltas_in_the_devices_way_of_counting_leave_no_difference() {
+        let before = books(vec![flow("a", 10, 1000)], 10, 860);
+        let after = books(vec![flow("a", 12, 1200), flow("b", 1, 100)], 13, 860 + 200 - 28 + 86);
+        assert_eq!(differences(&before, &after, |_| true), []);
+        assert_eq!(carried(&before.flows, &after.flows), Count { packets: 3, bytes: 300 });
+    }
+
+    #[test]
+    fn one_missing_packet_is_a_difference_unless_it_was_skipped() {
+        let before = books(vec![], 0, 0);
+        let after = books(vec![flow("a", 1, 100)], 2, 172);
+        let found = differences(&before, &after, |_| true);
+        assert_eq!(found.len(), 1);
+        assert_eq!(unexplained(&found, Count::default()), found);
+        assert_eq!(unexplained(&found, Count { packets: 1, bytes: 86 }), []);
+    }
+
+    #[test]
+    fn a_flow_that_vanished_without_traffic_is_not_missed() {
+        let before = books(vec![flow("old", 5, 500)], 5, 430);
+        let after = books(vec![], 5, 430);
+        assert_eq!(differences(&before, &after, |_| true), []);
+    }
+
+    #[test]
+    fn a_packet_counted_twice_is_never_explained_by_skips() {
+        let before = books(vec![], 0, 0);
+        let after = books(vec![flow("a", 2, 200)], 1, 86);
+        let found = differences(&before, &after, |_| true);
+        assert_eq!(unexplained(&found, Count { packets: -1, bytes: 0 }), found);
+    }
+}
