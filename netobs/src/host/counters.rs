@@ -28,6 +28,9 @@ pub async fn link_counters() -> anyhow::Result<HashMap<u32, LinkCounters>> {
     };
     let dumped =
         dump(NETLINK_ROUTE, RTM_GETSTATS, &fixed, decode).await.context("cannot read link counters")?;
-    anyhow::ensure!(!dumped.incomplete, "the interfaces did not hold still while their counters were read");
+    anyhow::ensure!(
+        !dumped.is_incomplete(),
+        "the interfaces did not hold still while their counters were read"
+    );
     Ok(dumped.entries.into_iter().collect())
 }

@@ -49,6 +49,18 @@ pub enum Change {
     Nothing,
 }
 
+impl Change {
+    /// The index of the interface this is about, if it is about one and not about an entry on it.
+    #[must_use]
+    pub const fn link_index(&self) -> Option<u32> {
+        match self {
+            Self::Link(link) => Some(link.index),
+            Self::LinkGone(index) => Some(*index),
+            _ => None,
+        }
+    }
+}
+
 /// The message cannot be read: it is shorter than its fixed part or lacks what every such message has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;

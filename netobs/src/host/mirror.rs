@@ -1,6 +1,9 @@
 //! Netlink changes → the facts they lead to and the events consumers must be told. Pure.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     decode::Change,
@@ -17,6 +20,17 @@ pub struct Mirror {
     changed: Changed,
     routes_touched: bool,
     links_touched: bool,
+}
+
+/// What a dump of the links is worth.
+#[derive(Clone, Debug, Default)]
+pub struct Resync {
+    /// Notifications were lost before it: a link may be another one than the index suggests.
+    pub after_loss: bool,
+    /// What it does not mention does not exist.
+    pub complete: bool,
+    /// Links that notifications mention which may be newer than the dump and are going to be taken in.
+    pub newer: BTreeSet<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,17 +89,22 @@ impl Mirror {
         Vec::new()
     }
 
-    /// Brings the links to what a dump found, `after_loss` of notifications or because links were touched.
-    pub fn resync_links(&mut self, links: Vec<Link>, after_loss: bool) -> Vec<HostEvent> {
-        let found: BTreeMap<u32, Link> = links.into_iter().map(|link| (link.index, link)).collect();
-        let gone: Vec<u32> =
-            self.facts.links.keys().filter(|index| !found.contains_key(index)).copied().collect();
+    /// Brings the links to what a dump found.
+    pub fn resync_links(&mut self, found: Vec<Link>, how: &Resync) -> Vec<HostEvent> {
+        let mut found: BTreeMap<u32, Link> = found.into_iter().map(|link| (link.index, link)).collect();
+        found.retain(|index, _| !how.newer.contains(index));
+        let gone: Vec<u32> = if how.complete {
+            let absent = |index: &&u32| !found.contains_key(index) && !how.newer.contains(index);
+            self.facts.links.keys().filter(absent).copied().collect()
+        } else {
+            Vec::new()
+        };
         let mut events: Vec<_> = gone.into_iter().filter_map(|index| self.link_gone(index)).collect();
         for link in found.into_values() {
-            events.extend(self.link(link, after_loss));
+            events.extend(self.link(link, how.after_loss));
         }
         // What this very dump brought is not a reason for another one.
-        self.links_touched = false;
+        self.links_touched = !how.complete;
         events
     }
 

@@ -1,6 +1,7 @@
 //! The host's network configuration, live: one dump, then every change the kernel announces, as events.
 
 mod dumps;
+mod taken;
 
 use std::time::Duration;
 
@@ -12,12 +13,13 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
+use self::taken::Taken;
 use super::{
     decode,
     facts::HostEvent,
     health::WatchHealth,
-    mirror::Mirror,
-    netlink::{Datagram, NetlinkSocket, messages},
+    mirror::{Mirror, Resync},
+    netlink::NetlinkSocket,
 };
 
 /// `RTNLGRP_…`: links, neighbours and FDB, addresses and routes of both families, namespace identifiers.
@@ -49,8 +51,9 @@ pub async fn watch(events: Sender<HostEvent>, health: &WatchHealth) -> anyhow::R
     let socket = NetlinkSocket::open(NETLINK_ROUTE, &GROUPS, RECEIVE_BUFFER)?;
     let facts = dumps::facts(health).await.context("cannot read the network configuration")?;
     health.dump();
+    let mirror = Mirror::new(facts);
     let watcher =
-        Watcher { socket, events, health, mirror: Mirror::new(facts), due: None, routes: JoinSet::new() };
+        Watcher { socket, events, health, mirror, due: None, reread: false, routes: JoinSet::new() };
     watcher.run().await
 }
 
@@ -63,6 +66,8 @@ struct Watcher<'a> {
     health: &'a WatchHealth,
     mirror: Mirror,
     due: Option<Due>,
+    /// The last dump may lack something.
+    reread: bool,
     /// Reads the routes beside the notifications: a large table must not delay an attachment.
     routes: JoinSet<anyhow::Result<dumps::Routes>>,
 }
@@ -94,15 +99,11 @@ impl Watcher<'_> {
             biased;
             () = self.events.closed() => Ok(Err(Unheard)),
             datagram = self.socket.receive() => {
-                let (events, lost) = take(datagram?, &mut self.mirror, self.health);
-                if self.tell(events).await.is_err() {
-                    return Ok(Err(Unheard));
-                }
-                if lost && self.recover().await?.is_err() {
-                    return Ok(Err(Unheard));
-                }
-                self.schedule();
-                Ok(Ok(()))
+                let mut taken = Taken::default();
+                taken.add(datagram?, self.health);
+                let lost = taken.lost;
+                let heard = self.observe(taken).await;
+                if lost && heard.is_ok() { self.recover().await } else { Ok(heard) }
             }
             Some(read) = self.routes.join_next() => {
                 self.take_routes(read.context("the reader of the routes failed").flatten());
@@ -110,7 +111,7 @@ impl Watcher<'_> {
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 self.due = None;
-                Ok(self.flush().await)
+                self.flush().await
             }
         }
     }
@@ -123,17 +124,31 @@ impl Watcher<'_> {
     }
 
     fn schedule(&mut self) {
-        if self.mirror.is_dirty() {
+        if self.mirror.is_dirty() || self.reread {
             let now = Instant::now();
             let latest = self.due.map_or(now + LATEST, |due| due.latest);
             self.due = Some(Due { latest, quiet: now + QUIET });
         }
     }
 
-    async fn flush(&mut self) -> Result<(), Unheard> {
-        // Not beside the notifications: applied after one that is newer, it would undo that.
-        if self.mirror.take_links_touched() && self.refresh_links().await.is_err() {
-            return Err(Unheard);
+    async fn observe(&mut self, taken: Taken) -> Result<(), Unheard> {
+        for change in taken.changes {
+            let events = self.mirror.observe(change);
+            self.tell(events).await?;
+        }
+        self.schedule();
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> anyhow::Result<Result<(), Unheard>> {
+        if std::mem::take(&mut self.reread) {
+            return self.recover().await;
+        }
+        if self.mirror.take_links_touched() {
+            let heard = self.refresh_links().await?;
+            if heard.is_err() {
+                return Ok(heard);
+            }
         }
         // One reader at a time; what is touched while it reads is read again after it.
         if self.routes.is_empty() && self.mirror.take_routes_touched() {
@@ -141,30 +156,48 @@ impl Watcher<'_> {
         }
         let tables = self.mirror.take_tables();
         let events = if tables.is_empty() { vec![] } else { vec![HostEvent::FactsChanged(tables)] };
-        self.tell(events).await
+        Ok(self.tell(events).await)
     }
 
-    async fn refresh_links(&mut self) -> Result<(), Unheard> {
-        match dumps::links(self.health).await {
-            Ok(links) => {
-                let events = self.mirror.resync_links(links, false);
-                self.tell(events).await
-            }
+    /// Everything that waits to be read.
+    fn drain(&mut self) -> anyhow::Result<Taken> {
+        let mut taken = Taken::default();
+        while let Some(datagram) = self.socket.try_receive()? {
+            taken.add(datagram, self.health);
+        }
+        Ok(taken)
+    }
+
+    async fn refresh_links(&mut self) -> anyhow::Result<Result<(), Unheard>> {
+        let links = match dumps::links(self.health).await {
+            Ok(links) => links,
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "cannot read the links again; trying later");
                 self.mirror.observe(decode::Change::NamespacesTouched);
                 self.schedule();
-                Ok(())
+                return Ok(Ok(()));
             }
+        };
+        let newer = self.drain()?;
+        if newer.lost {
+            let heard = self.observe(newer).await;
+            return if heard.is_ok() { self.recover().await } else { Ok(heard) };
         }
+        let how = Resync { after_loss: false, complete: links.complete, newer: newer.links() };
+        let events = self.mirror.resync_links(links.found, &how);
+        let heard = self.tell(events).await;
+        Ok(if heard.is_ok() { self.observe(newer).await } else { heard })
     }
 
     fn take_routes(&mut self, read: anyhow::Result<dumps::Routes>) {
         match read {
             Ok(read) => {
                 self.health.undecoded(read.undecoded);
-                self.health.incomplete(read.incomplete);
+                self.health.incomplete(read.truncated || read.interrupted);
                 self.mirror.resync_routes(read.routes);
+                if read.interrupted {
+                    self.mirror.observe(decode::Change::RoutesTouched);
+                }
             }
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "cannot read the routes; trying again");
@@ -175,49 +208,39 @@ impl Watcher<'_> {
     }
 
     /// After a loss: what is still queued is older than what was lost, so it is taken in first; were it
-    /// taken in after the dump, it could bring back what is gone.
+    /// taken in after the dump, it could bring back what is gone. What comes during the dump is taken in
+    /// after it.
     async fn recover(&mut self) -> anyhow::Result<Result<(), Unheard>> {
         loop {
-            while let Some(datagram) = self.socket.try_receive()? {
-                let (events, _) = take(datagram, &mut self.mirror, self.health);
-                if self.tell(events).await.is_err() {
-                    return Ok(Err(Unheard));
-                }
+            let older = self.drain()?;
+            if self.observe(older).await.is_err() {
+                return Ok(Err(Unheard));
             }
-            match dumps::all_but_routes(self.health).await {
-                Ok(found) => {
-                    self.health.dump();
-                    let events = self.mirror.resync_links(found.links, true);
-                    self.mirror.resync_tables(found.addresses, found.neighbours, found.fdb);
-                    return Ok(self.tell(events).await);
-                }
+            let found = match dumps::all_but_routes(self.health).await {
+                Ok(found) => found,
                 Err(error) => {
                     tracing::warn!(
                         error = format!("{error:#}"),
                         "cannot read the network configuration again"
                     );
                     sleep(RETRY).await;
+                    continue;
                 }
+            };
+            self.health.dump();
+            let newer = self.drain()?;
+            if newer.lost {
+                if self.observe(newer).await.is_err() {
+                    return Ok(Err(Unheard));
+                }
+                continue;
             }
+            let how = Resync { after_loss: true, complete: found.links.complete, newer: newer.links() };
+            let events = self.mirror.resync_links(found.links.found, &how);
+            self.mirror.resync_tables(found.addresses, found.neighbours, found.fdb);
+            self.reread = found.interrupted || !how.complete;
+            let heard = self.tell(events).await;
+            return Ok(if heard.is_ok() { self.observe(newer).await } else { heard });
         }
     }
-}
-
-/// The link events of one datagram, and whether notifications were lost.
-fn take(datagram: Datagram<'_>, mirror: &mut Mirror, health: &WatchHealth) -> (Vec<HostEvent>, bool) {
-    let Datagram::Messages(bytes) = datagram else {
-        health.loss();
-        return (Vec::new(), true);
-    };
-    let mut events = Vec::new();
-    for message in messages(bytes) {
-        match decode::change(message) {
-            Ok(change) => {
-                health.event();
-                events.extend(mirror.observe(change));
-            }
-            Err(decode::Malformed) => health.undecoded(1),
-        }
-    }
-    (events, false)
 }

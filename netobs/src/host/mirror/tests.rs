@@ -42,6 +42,10 @@ fn empty() -> Mirror {
     Mirror::new(Facts::default())
 }
 
+fn lossy() -> Resync {
+    Resync { after_loss: true, complete: true, ..Default::default() }
+}
+
 #[test]
 fn a_link_is_announced_once_and_its_counters_never() {
     let mut mirror = empty();
@@ -115,7 +119,11 @@ fn the_other_end_of_a_pair_is_read_again() {
         Link { lower: Some(3), ..veth(2, "first") },
         Link { lower: Some(2), ..veth(3, "second") },
     ];
-    assert_eq!(mirror.resync_links(found, false).len(), 1, "the first end learns of the second");
+    assert_eq!(
+        mirror.resync_links(found, &Resync { complete: true, ..Default::default() }).len(),
+        1,
+        "the first end learns of the second"
+    );
     assert!(!mirror.take_links_touched(), "which is no reason to read them once more");
     mirror.observe(Change::LinkGone(3));
     assert!(mirror.take_links_touched(), "it moved, or it went: the first end has to be asked");
@@ -164,7 +172,7 @@ fn a_dump_after_a_loss_is_told_as_differences() {
     }
     let found = vec![veth(1, "same"), veth(3, "other"), veth(4, "new")];
     assert_eq!(
-        mirror.resync_links(found, true),
+        mirror.resync_links(found, &lossy()),
         [
             HostEvent::LinkGone(veth(2, "gone")),
             HostEvent::LinkGone(veth(3, "renamed")),
@@ -172,6 +180,23 @@ fn a_dump_after_a_loss_is_told_as_differences() {
             HostEvent::LinkAppeared(veth(4, "new")),
         ]
     );
+}
+
+#[test]
+fn a_dump_that_may_lack_links_removes_none_and_is_repeated() {
+    let mut mirror = empty();
+    mirror.observe(Change::Link(bridge(2, "br0")));
+    let how = Resync { after_loss: true, ..Default::default() };
+    assert_eq!(mirror.resync_links(vec![veth(3, "v")], &how), [HostEvent::LinkAppeared(veth(3, "v"))]);
+    assert!(mirror.take_links_touched());
+}
+
+#[test]
+fn links_that_waiting_notifications_mention_are_left_to_those() {
+    let mut mirror = empty();
+    mirror.observe(Change::Link(bridge(2, "gone by the time of the dump")));
+    let how = Resync { complete: true, newer: [2, 3].into(), ..Default::default() };
+    assert_eq!(mirror.resync_links(vec![bridge(3, "new, and about to be announced")], &how), []);
 }
 
 #[test]
@@ -211,7 +236,7 @@ proptest! {
                 consumer.apply(&event);
             }
         }
-        for event in mirror.resync_links(resync.into_iter().map(|(index, name)| veth(index, &name)).collect(), true) {
+        for event in mirror.resync_links(resync.into_iter().map(|(index, name)| veth(index, &name)).collect(), &lossy()) {
             consumer.apply(&event);
         }
         consumer.apply(&HostEvent::FactsChanged(mirror.take_tables()));

@@ -1,0 +1,13 @@
+//! Connections and their address translation as the kernel tracks them: dump and live events.
+
+mod connection;
+mod decode;
+mod table;
+mod watch;
+
+pub use self::{
+    connection::{Connection, ConnectionKey, Count, Icmp, Status, Tuple},
+    decode::{Decoded, Malformed, decode},
+    table::{ConntrackEvent, Table},
+    watch::{dump, watch},
+};
