@@ -152,7 +152,9 @@ impl Demo {
     fn start(lab: PathBuf, signals: &Signals) -> Result<Self> {
         println!("netobs: building the demonstration network");
         let demo = Self { lab };
-        match Child::start(demo.command("up").arg("--traffic")).and_then(|mut up| up.wait(signals)) {
+        match Child::start(demo.command("up").args(["--demo", "--traffic"]))
+            .and_then(|mut up| up.wait(signals))
+        {
             Ok(Waited::Exited(status)) if status.success() => Ok(demo),
             outcome => {
                 demo.stop()?;

@@ -1,4 +1,4 @@
-//! What other tools check: rustfmt, clippy on both sides, rustdoc.
+//! What other tools check: rustfmt, clippy on both sides, rustdoc, and the agent its generated documents.
 
 use std::process::Command;
 
@@ -18,6 +18,8 @@ pub(super) fn run() -> Result<Vec<String>> {
         .args(HOST)
         .args(["--no-deps", "--document-private-items"])
         .env("RUSTDOCFLAGS", "-D warnings");
+    let mut documents = tree::cargo()?;
+    documents.args(["run", "--quiet", "--locked", "--package", "netobs", "--", "docs", "--check"]);
     let mut format = tree::cargo()?;
     format.args(["fmt", "--all", "--check"]);
 
@@ -27,6 +29,7 @@ pub(super) fn run() -> Result<Vec<String>> {
         ("clippy", clippy),
         ("clippy of the kernel side", kernel_clippy()?),
         ("rustdoc", doc),
+        ("the generator of documents, for those that are out of date", documents),
     ] {
         println!("netobs: checking with {name}");
         if !shell::succeeds_in_front(&mut command) {
