@@ -8,10 +8,12 @@
 pub mod api;
 pub mod export;
 pub mod failure;
+pub mod flow;
 pub mod host;
 pub mod identity;
 pub mod instance;
 pub mod kernel;
+pub mod path;
 pub mod report;
 pub mod runtime;
 pub mod settings;

@@ -1,0 +1,257 @@
+//! One conversation: every sighting of it, which side began it, and what of it is booked.
+
+use std::sync::Arc;
+
+use netobs_common::{
+    counters::{Counters, FlowCounters},
+    endpoint::{EndpointId, Party},
+    hook::Hook,
+    key::FlowKey,
+    wire::Protocol,
+};
+
+use super::{
+    lifetime::Signs,
+    translation::Tracked,
+    tuple::{Peer, Tuple},
+};
+use crate::report::{Close, HopDirection, InitiatorBy, Nat};
+
+/// One direction of a conversation at one hook.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// Interface, hook and tuple.
+    pub key: FlowKey,
+    /// The tuple as seen there.
+    pub tuple: Tuple,
+    /// Whether it travels as the conversation's reference does.
+    pub along: bool,
+    /// What earlier entries of the same key held, taken out of the kernel's table.
+    pub base: Counters,
+    /// Everything counted here.
+    pub seen: Counters,
+    /// The part of `seen` that is in the metrics.
+    pub booked: Counters,
+    /// As the kernel side read it last.
+    pub latest: FlowCounters,
+    /// First packet.
+    pub first_seen: u64,
+    /// Whether the kernel's table has an entry of it.
+    pub in_kernel: bool,
+}
+
+impl Sighting {
+    /// A new sighting.
+    #[must_use]
+    pub fn new(key: FlowKey, along: bool, read: FlowCounters) -> Self {
+        Self {
+            key,
+            tuple: Tuple::of(&key),
+            along,
+            base: Counters::ZERO,
+            seen: read.counters,
+            booked: Counters::ZERO,
+            latest: read,
+            first_seen: read.first_seen,
+            in_kernel: true,
+        }
+    }
+
+    /// A new reading of the same entry, or the first one of a new entry of the same key.
+    pub fn read(&mut self, read: FlowCounters) {
+        if !self.in_kernel {
+            self.base = self.seen;
+            self.in_kernel = true;
+        }
+        self.seen = self.base;
+        self.seen.add(read.counters);
+        self.latest = read;
+    }
+
+    /// Latest packet.
+    #[must_use]
+    pub const fn last_seen(&self) -> u64 {
+        self.latest.last_seen
+    }
+
+    /// Who sends here.
+    #[must_use]
+    pub const fn source(&self) -> Party {
+        self.latest.source
+    }
+
+    /// Who receives here.
+    #[must_use]
+    pub const fn destination(&self) -> Party {
+        self.latest.destination
+    }
+
+    /// Interface number and hook.
+    #[must_use]
+    pub const fn place(&self) -> Place {
+        Place { interface: self.key.interface, hook: self.key.hook }
+    }
+}
+
+/// A hook of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// Interface number.
+    pub interface: u32,
+    /// Which hook.
+    pub hook: Hook,
+}
+
+/// Where one direction is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Counting {
+    /// Not decided yet: its bytes wait.
+    #[default]
+    Undecided,
+    /// At this place.
+    At(Place),
+    /// By the counters of packets without flow detail, so not here.
+    Elsewhere,
+}
+
+/// One conversation, both directions, whatever its tuple becomes on the way.
+#[derive(Clone, Debug)]
+pub struct Conversation {
+    /// Stable and unique in the agent's life.
+    pub id: Arc<str>,
+    /// One direction's tuple: the original one if the connection is tracked, else the first seen.
+    pub reference: Tuple,
+    /// What conntrack knows of it.
+    pub tracked: Option<Tracked>,
+    /// Whether the reference's receiver is the initiator.
+    pub flipped: bool,
+    /// How the initiator was told.
+    pub initiator_by: InitiatorBy,
+    /// The initiator.
+    pub source: EndpointId,
+    /// The other side.
+    pub destination: EndpointId,
+    /// Every direction at every hook, in the order of first reading.
+    pub sightings: Vec<Sighting>,
+    /// Where each direction is counted: forward, reply.
+    pub counting: [Counting; 2],
+    /// Whether initiator, translation and endpoints are settled, so that it may be booked.
+    pub settled: bool,
+    /// Whether the flow table was full when it began: some of its packets may have no entry.
+    pub amid_overflow: bool,
+    /// Both directions' counters at the last tick, for rates.
+    pub before: [Counters; 2],
+    /// Both directions' counters now.
+    pub amounts: [Counters; 2],
+    /// Whether its beginning was counted in the metrics.
+    pub opened: bool,
+    /// Why and when it ended.
+    pub ended: Option<(Close, u64)>,
+    /// The process that opened it on behalf of another one.
+    pub proxied_by: Option<Arc<str>>,
+}
+
+impl Conversation {
+    /// A conversation of which nothing was seen yet.
+    #[must_use]
+    pub fn new(id: Arc<str>, reference: Tuple, tracked: Option<Tracked>, amid_overflow: bool) -> Self {
+        Self {
+            id,
+            reference,
+            tracked,
+            flipped: false,
+            initiator_by: InitiatorBy::FirstPacket,
+            source: EndpointId::UNKNOWN,
+            destination: EndpointId::UNKNOWN,
+            sightings: Vec::new(),
+            counting: [Counting::Undecided; 2],
+            settled: false,
+            amid_overflow,
+            before: [Counters::ZERO; 2],
+            amounts: [Counters::ZERO; 2],
+            opened: false,
+            ended: None,
+            proxied_by: None,
+        }
+    }
+
+    /// Transport protocol.
+    #[must_use]
+    pub const fn protocol(&self) -> Protocol {
+        self.reference.protocol()
+    }
+
+    /// Which way a sighting travels.
+    #[must_use]
+    pub const fn direction(&self, sighting: &Sighting) -> HopDirection {
+        if sighting.along != self.flipped { HopDirection::Forward } else { HopDirection::Reply }
+    }
+
+    /// Sightings of one direction.
+    pub fn toward(&self, direction: HopDirection) -> impl Iterator<Item = &Sighting> {
+        self.sightings.iter().filter(move |sighting| self.direction(sighting) == direction)
+    }
+
+    /// The tuple as the initiator sends it.
+    #[must_use]
+    pub const fn original(&self) -> Tuple {
+        if self.flipped { self.reference.reversed() } else { self.reference }
+    }
+
+    /// The tuple as the other side receives it.
+    #[must_use]
+    pub fn translated(&self) -> Tuple {
+        match self.tracked {
+            Some(tracked) if self.flipped => tracked.translated.reversed(),
+            Some(tracked) => tracked.translated,
+            None => self.original(),
+        }
+    }
+
+    /// The initiator's address as it sends from.
+    #[must_use]
+    pub const fn source_peer(&self) -> Peer {
+        self.original().source
+    }
+
+    /// The other side's address as it receives at.
+    #[must_use]
+    pub fn destination_peer(&self) -> Peer {
+        self.translated().destination
+    }
+
+    /// Which addresses are translated.
+    #[must_use]
+    pub fn nat(&self) -> Nat {
+        self.tracked.map_or(Nat::None, |tracked| tracked.nat())
+    }
+
+    /// First packet of any direction, nanoseconds of the monotonic clock.
+    #[must_use]
+    pub fn first_seen(&self) -> u64 {
+        self.sightings.iter().map(|sighting| sighting.first_seen).min().unwrap_or(0)
+    }
+
+    /// Latest packet of any direction.
+    #[must_use]
+    pub fn last_seen(&self) -> u64 {
+        self.sightings.iter().map(Sighting::last_seen).max().unwrap_or(0)
+    }
+
+    /// What tells of its end.
+    #[must_use]
+    pub fn signs(&self) -> Signs {
+        Signs {
+            forward_fin: self.toward(HopDirection::Forward).any(|sighting| sighting.latest.fin != 0),
+            reply_fin: self.toward(HopDirection::Reply).any(|sighting| sighting.latest.fin != 0),
+            rst: self.sightings.iter().any(|sighting| sighting.latest.rst != 0),
+            last_seen: self.last_seen(),
+        }
+    }
+
+    /// Whether it has no other side that could answer.
+    #[must_use]
+    pub fn is_group(&self) -> bool {
+        self.sightings.iter().any(|sighting| sighting.destination().id == EndpointId::GROUP)
+    }
+}

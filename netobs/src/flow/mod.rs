@@ -1,0 +1,15 @@
+//! Sightings of packets at hooks → conversations, each once, with both directions. Pure: no I/O, and time
+//! is an argument.
+
+pub mod conversation;
+pub mod interfaces;
+pub mod lifetime;
+pub mod translation;
+pub mod tuple;
+
+mod orientation;
+mod parties;
+pub mod table;
+
+#[cfg(test)]
+pub(crate) mod made_up;

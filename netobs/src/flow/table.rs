@@ -1,0 +1,318 @@
+//! Readings of the kernel's flow table → conversations, kept from their first packet until they are no
+//! longer listed. Pure: what was read and the time are arguments.
+
+use std::{collections::HashMap, sync::Arc};
+
+use netobs_common::{
+    counters::{Counters, FlowCounters},
+    endpoint::{EndpointId, Kind},
+    key::FlowKey,
+    wire::Protocol,
+};
+
+pub use super::parties::Directory;
+use super::{
+    conversation::{Conversation, Counting, Sighting},
+    interfaces::Interfaces,
+    lifetime::{self, LINGER, LISTED},
+    orientation, parties,
+    translation::{Tracked, Translations, Way},
+    tuple::Tuple,
+};
+use crate::{
+    path::counting,
+    report::{Close, HopDirection},
+};
+
+/// How long a conversation is watched before it is booked: a reading may have met it between two of its
+/// hooks, and conntrack tells of it a moment later. Half a tick.
+pub const SETTLE: u64 = 500_000_000;
+/// How long bytes wait for a name before they are booked as unknown.
+pub const PATIENCE: u64 = 2_000_000_000;
+
+/// What a reading is judged by.
+pub struct Context<'a, D> {
+    /// Interfaces by number.
+    pub interfaces: &'a Interfaces,
+    /// Who has which address.
+    pub directory: &'a D,
+    /// Translations by tuple.
+    pub translations: &'a Translations,
+    /// Nanoseconds of the monotonic clock.
+    pub now: u64,
+    /// Whether packets lacked flow detail since the last reading.
+    pub overflowing: bool,
+}
+
+/// Bytes to book: once, and never to be moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Booking {
+    /// Direction.
+    pub direction: HopDirection,
+    /// What came since the last booking.
+    pub counters: Counters,
+}
+
+/// Which conversation a sighting belongs to: equal for all its sightings, different for equal addresses on
+/// two bridges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct ConversationKey {
+    tuple: Tuple,
+    /// What tells equal addresses apart, for each end of the tuple; 0 where nothing needs to.
+    ends: [u64; 2],
+}
+
+/// All conversations.
+#[derive(Debug, Default)]
+pub struct FlowTable {
+    conversations: HashMap<u64, Conversation>,
+    by_key: HashMap<ConversationKey, u64>,
+    by_sighting: HashMap<FlowKey, u64>,
+    last: u64,
+}
+
+impl FlowTable {
+    /// Takes in a reading of the kernel's table.
+    pub fn read<D: Directory>(&mut self, flows: &[(FlowKey, FlowCounters)], context: &Context<'_, D>) {
+        for (key, read) in flows {
+            self.sight(key, read, context);
+        }
+        for conversation in self.conversations.values_mut() {
+            judge(conversation, context);
+        }
+    }
+
+    fn sight<D: Directory>(&mut self, key: &FlowKey, read: &FlowCounters, context: &Context<'_, D>) {
+        let known = self.by_sighting.get(key).and_then(|number| self.conversations.get_mut(number));
+        if let Some(conversation) = known {
+            if let Some(sighting) = conversation.sightings.iter_mut().find(|one| one.key == *key) {
+                sighting.read(*read);
+            }
+            return;
+        }
+        let tuple = Tuple::of(key);
+        let (reference, tracked, along) = match context.translations.lookup(&tuple) {
+            Some((tracked, way)) => (tracked.original, Some(tracked), way == Way::Original),
+            None => (tuple, None, true),
+        };
+        let identity = identity(reference, tracked, along, read, context);
+        let number = self.conversation_of(identity, reference, tracked, read, context);
+        self.by_sighting.insert(*key, number);
+        let Some(conversation) = self.conversations.get_mut(&number) else { return };
+        // Without conntrack the reference is the first tuple seen, and this may be the other direction.
+        let along = if tracked.is_some() { along } else { tuple == conversation.reference };
+        match conversation.sightings.iter_mut().find(|one| one.key == *key) {
+            Some(again) => again.read(*read),
+            None => conversation.sightings.push(Sighting::new(*key, along, *read)),
+        }
+    }
+
+    fn conversation_of<D>(
+        &mut self,
+        key: ConversationKey,
+        reference: Tuple,
+        tracked: Option<Tracked>,
+        read: &FlowCounters,
+        context: &Context<'_, D>,
+    ) -> u64 {
+        if let Some(number) = self.by_key.get(&key)
+            && let Some(conversation) = self.conversations.get(number)
+            && !begins_anew(conversation, read)
+        {
+            return *number;
+        }
+        self.last += 1;
+        let id: Arc<str> = format!("f{:x}", self.last).into();
+        self.conversations.insert(self.last, Conversation::new(id, reference, tracked, context.overflowing));
+        self.by_key.insert(key, self.last);
+        self.last
+    }
+
+    /// Hands out what can be booked, conversation by conversation.
+    pub fn book(&mut self, mut book: impl FnMut(&Conversation, Booking)) {
+        for conversation in self.conversations.values_mut() {
+            if !conversation.settled {
+                continue;
+            }
+            for direction in [HopDirection::Forward, HopDirection::Reply] {
+                let counters = take_unbooked(conversation, direction);
+                if !counters.is_zero() {
+                    book(conversation, Booking { direction, counters });
+                }
+            }
+        }
+    }
+
+    /// Bytes at counting places that wait to be booked.
+    #[must_use]
+    pub fn pending_bytes(&self) -> u64 {
+        let pending = |conversation: &Conversation| -> u64 {
+            [HopDirection::Forward, HopDirection::Reply]
+                .into_iter()
+                .filter(|direction| {
+                    !conversation.settled || conversation.counting[index(*direction)] == Counting::Undecided
+                })
+                .map(|direction| counting::amount(conversation, direction).bytes)
+                .sum()
+        };
+        self.conversations.values().map(pending).sum()
+    }
+
+    /// Ends what is over; the entries the kernel's table needs no longer.
+    pub fn expire(&mut self, now: u64, mut closed: impl FnMut(&Conversation, Close)) -> Vec<FlowKey> {
+        let mut over = Vec::new();
+        for conversation in self.conversations.values_mut() {
+            if conversation.ended.is_none()
+                && let Some(close) = lifetime::ended(conversation.protocol(), &conversation.signs(), now)
+            {
+                conversation.ended = Some((close, now));
+                closed(conversation, close);
+            }
+            if conversation.ended.is_some() && now.saturating_sub(conversation.last_seen()) >= LINGER {
+                let living = conversation.sightings.iter().filter(|sighting| sighting.in_kernel);
+                over.extend(living.map(|sighting| sighting.key));
+            }
+        }
+        over
+    }
+
+    /// An entry was taken out of the kernel's table, with what it held at that moment.
+    pub fn taken(&mut self, key: &FlowKey, last: Option<FlowCounters>) {
+        let Some(number) = self.by_sighting.remove(key) else { return };
+        let Some(conversation) = self.conversations.get_mut(&number) else { return };
+        if let Some(sighting) = conversation.sightings.iter_mut().find(|one| one.key == *key) {
+            if let Some(last) = last {
+                sighting.read(last);
+            }
+            sighting.in_kernel = false;
+        }
+    }
+
+    /// Forgets conversations that were over long enough and have nothing left to book.
+    pub fn forget(&mut self, now: u64) {
+        self.conversations.retain(|_, conversation| {
+            let unlisted = conversation.ended.is_some_and(|(_, at)| now.saturating_sub(at) >= LISTED);
+            !unlisted || conversation.sightings.iter().any(|sighting| sighting.in_kernel)
+        });
+        let conversations = &self.conversations;
+        self.by_key.retain(|_, number| conversations.contains_key(number));
+    }
+
+    /// Remembers the amounts of this tick, so that the next one's rates are over what came since.
+    pub fn close_tick(&mut self) {
+        for conversation in self.conversations.values_mut() {
+            conversation.before = conversation.amounts;
+        }
+    }
+
+    /// Every conversation.
+    pub fn iter(&self) -> impl Iterator<Item = &Conversation> {
+        self.conversations.values()
+    }
+
+    /// Every conversation, to be added to.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Conversation> {
+        self.conversations.values_mut()
+    }
+}
+
+pub(crate) const fn index(direction: HopDirection) -> usize {
+    match direction {
+        HopDirection::Forward => 0,
+        HopDirection::Reply => 1,
+    }
+}
+
+/// Whether a new sighting opens a new flow instead of going on with one that is over.
+fn begins_anew(conversation: &Conversation, read: &FlowCounters) -> bool {
+    let Some((_, ended)) = conversation.ended else { return false };
+    // What was on its way when a connection was reset belongs to it; a SYN, and anything that comes later,
+    // does not.
+    let straggler = conversation.protocol() == Protocol::TCP
+        && read.syn == 0
+        && read.first_seen.saturating_sub(ended) < LINGER;
+    !straggler
+}
+
+fn identity<D: Directory>(
+    reference: Tuple,
+    tracked: Option<Tracked>,
+    along: bool,
+    read: &FlowCounters,
+    context: &Context<'_, D>,
+) -> ConversationKey {
+    let end = |source: bool| {
+        let peer = if source { reference.source } else { reference.destination };
+        if peer.address.is_unspecified() {
+            // "This host on this network" (RFC 1122, 3.2.1.3): the hardware address tells which.
+            let [a, b, c, d, e, f] = read.source_mac;
+            return u64::from_be_bytes([1, 0, a, b, c, d, e, f]);
+        }
+        if !context.directory.is_ambiguous(peer.address) {
+            return 0;
+        }
+        let party = if source == along { read.source.id } else { read.destination.id };
+        // After translation a hook sees other addresses, so its parties are not these ends.
+        let endpoint = if tracked.is_some() {
+            context.directory.holder(0, peer.address).unwrap_or(party)
+        } else {
+            party
+        };
+        u64::from(context.directory.current(endpoint).0)
+    };
+    let ends = [end(true), end(false)];
+    if reference.source <= reference.destination {
+        ConversationKey { tuple: reference, ends }
+    } else {
+        ConversationKey { tuple: reference.reversed(), ends: [ends[1], ends[0]] }
+    }
+}
+
+/// Brings a conversation up to what is known now.
+fn judge<D: Directory>(conversation: &mut Conversation, context: &Context<'_, D>) {
+    let age = context.now.saturating_sub(conversation.first_seen());
+    if !conversation.settled {
+        orientation::orient(conversation);
+    }
+    let (source, destination) = parties::of(conversation, context.interfaces, context.directory);
+    (conversation.source, conversation.destination) = (source, destination);
+    if !conversation.settled && age >= SETTLE {
+        let named = |endpoint| context.directory.kind(endpoint) != Kind::UNKNOWN;
+        let both = named(source) && (named(destination) || destination == EndpointId::GROUP);
+        conversation.settled = both || age >= PATIENCE;
+    }
+    if conversation.settled {
+        for direction in [HopDirection::Forward, HopDirection::Reply] {
+            decide(conversation, direction, context);
+        }
+    }
+    conversation.amounts = [HopDirection::Forward, HopDirection::Reply]
+        .map(|direction| counting::amount(conversation, direction));
+}
+
+/// Decides where a direction is counted, once it has been seen long enough for all its hooks to be there.
+fn decide<D>(conversation: &mut Conversation, direction: HopDirection, context: &Context<'_, D>) {
+    if conversation.counting[index(direction)] != Counting::Undecided {
+        return;
+    }
+    let first = conversation.toward(direction).map(|sighting| sighting.first_seen).min();
+    if first.is_some_and(|first| context.now.saturating_sub(first) >= SETTLE) {
+        conversation.counting[index(direction)] =
+            counting::place(conversation, direction, context.interfaces);
+    }
+}
+
+/// What a direction's counting place has seen and nobody has booked.
+fn take_unbooked(conversation: &mut Conversation, direction: HopDirection) -> Counters {
+    let Counting::At(place) = conversation.counting[index(direction)] else { return Counters::ZERO };
+    let flipped = conversation.flipped;
+    let mut sum = Counters::ZERO;
+    for sighting in &mut conversation.sightings {
+        let forward = sighting.along != flipped;
+        if sighting.place() == place && forward == (direction == HopDirection::Forward) {
+            sum.add(sighting.seen.since(sighting.booked));
+            sighting.booked = sighting.seen;
+        }
+    }
+    sum
+}

@@ -1,0 +1,162 @@
+//! How a flow travels: the first class that applies.
+
+use netobs_common::{
+    endpoint::{EndpointId, Kind},
+    interface::Role,
+};
+
+use crate::{
+    flow::{conversation::Conversation, interfaces::Interfaces, table::Directory},
+    report::{Nat, Path},
+};
+
+/// What the class follows from.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// The initiator and its kind.
+    pub source: (EndpointId, Kind),
+    /// The other side and its kind.
+    pub destination: (EndpointId, Kind),
+    /// Roles of the interfaces it was seen on, as bits `1 << Role`.
+    pub roles: u16,
+    /// Whether both have a port on the same bridge.
+    pub same_bridge: bool,
+    /// Which addresses were translated.
+    pub nat: Nat,
+}
+
+impl Way {
+    const fn touches(&self, role: Role) -> bool {
+        self.roles & (1 << role.0) != 0
+    }
+
+    const fn has(&self, endpoint: EndpointId) -> bool {
+        self.source.0.0 == endpoint.0 || self.destination.0.0 == endpoint.0
+    }
+}
+
+/// The class of a way.
+#[must_use]
+pub const fn classify(way: &Way) -> Path {
+    if way.roles == 1 << Role::LOOPBACK.0 {
+        return Path::Loopback;
+    }
+    if way.touches(Role::OVERLAY) {
+        return Path::Overlay;
+    }
+    if way.touches(Role::MACVLAN) {
+        return Path::Macvlan;
+    }
+    if way.touches(Role::UPLINK) || way.has(EndpointId::EXTERNAL) {
+        return Path::Uplink;
+    }
+    if way.destination.0.0 == EndpointId::GROUP.0 {
+        return match way.source.1 {
+            Kind::HOST => Path::HostDirect,
+            _ if way.same_bridge => Path::Bridge,
+            _ => Path::Unknown,
+        };
+    }
+    match (way.source.1, way.destination.1) {
+        (Kind::UNKNOWN, Kind::UNKNOWN) if !way.same_bridge => Path::Unknown,
+        (Kind::HOST, _) | (_, Kind::HOST) => Path::HostDirect,
+        _ if way.same_bridge && matches!(way.nat, Nat::None | Nat::Unknown) => Path::Bridge,
+        _ => Path::RoutedLocal,
+    }
+}
+
+/// The class of a conversation.
+#[must_use]
+pub fn of(conversation: &Conversation, interfaces: &Interfaces, directory: &impl Directory) -> Path {
+    let mut roles = 0;
+    let mut bridges = [None; 2];
+    for sighting in &conversation.sightings {
+        let Some(interface) = interfaces.get(sighting.key.interface) else { continue };
+        roles |= 1 << interface.role().0;
+        for (bridge, endpoint) in bridges.iter_mut().zip([conversation.source, conversation.destination]) {
+            if interface.owner().map(|owner| directory.current(owner)) == Some(endpoint)
+                && interface.kernel.port != 0
+            {
+                *bridge = Some(interface.kernel.segment);
+            }
+        }
+    }
+    let group = conversation.destination == EndpointId::GROUP;
+    let same_bridge = match bridges {
+        [Some(one), Some(other)] => one == other,
+        [Some(_), None] => group,
+        _ => false,
+    };
+    classify(&Way {
+        source: (conversation.source, directory.kind(conversation.source)),
+        destination: (conversation.destination, directory.kind(conversation.destination)),
+        roles,
+        same_bridge,
+        nat: conversation.nat(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: (EndpointId, Kind) = (EndpointId::HOST, Kind::HOST);
+    const OUTSIDE: (EndpointId, Kind) = (EndpointId::EXTERNAL, Kind::EXTERNAL);
+    const WEB: (EndpointId, Kind) = (EndpointId(16), Kind::CONTAINER);
+    const DB: (EndpointId, Kind) = (EndpointId(17), Kind::CONTAINER);
+
+    fn class(
+        source: (EndpointId, Kind),
+        destination: (EndpointId, Kind),
+        roles: &[Role],
+        same_bridge: bool,
+        nat: Nat,
+    ) -> Path {
+        let roles = roles.iter().fold(0, |bits, role| bits | 1 << role.0);
+        classify(&Way { source, destination, roles, same_bridge, nat })
+    }
+
+    #[test]
+    fn inside_one_stack_is_loopback() {
+        assert_eq!(class(HOST, HOST, &[Role::LOOPBACK], false, Nat::None), Path::Loopback);
+    }
+
+    #[test]
+    fn outside_is_reached_by_the_uplink_translated_or_not() {
+        let hops = [Role::VETH, Role::BRIDGE, Role::UPLINK];
+        assert_eq!(class(WEB, OUTSIDE, &hops, false, Nat::Snat), Path::Uplink);
+        assert_eq!(class(OUTSIDE, WEB, &hops, false, Nat::Dnat), Path::Uplink);
+        assert_eq!(class(HOST, OUTSIDE, &[Role::UPLINK], false, Nat::None), Path::Uplink);
+        assert_eq!(class(WEB, OUTSIDE, &[Role::VETH], false, Nat::None), Path::Uplink, "no hop seen beyond");
+    }
+
+    #[test]
+    fn the_host_and_its_own_are_direct() {
+        assert_eq!(class(HOST, WEB, &[Role::BRIDGE, Role::VETH], false, Nat::None), Path::HostDirect);
+        assert_eq!(class(WEB, HOST, &[Role::VETH, Role::BRIDGE], false, Nat::None), Path::HostDirect);
+    }
+
+    #[test]
+    fn switched_inside_one_bridge_unless_translated() {
+        assert_eq!(class(WEB, DB, &[Role::VETH], true, Nat::None), Path::Bridge);
+        let hairpin = [Role::VETH, Role::BRIDGE];
+        assert_eq!(class(WEB, DB, &hairpin, true, Nat::Both), Path::RoutedLocal);
+    }
+
+    #[test]
+    fn between_two_bridges_is_routed() {
+        assert_eq!(class(WEB, DB, &[Role::VETH, Role::BRIDGE], false, Nat::None), Path::RoutedLocal);
+    }
+
+    #[test]
+    fn encapsulated_comes_before_everything_but_loopback() {
+        let hops = [Role::VETH, Role::BRIDGE, Role::OVERLAY, Role::UPLINK];
+        assert_eq!(class(WEB, DB, &hops, false, Nat::None), Path::Overlay);
+    }
+
+    #[test]
+    fn nobody_known_is_not_guessed_at() {
+        let nobody = (EndpointId::UNKNOWN, Kind::UNKNOWN);
+        assert_eq!(class(nobody, nobody, &[Role::VETH], false, Nat::None), Path::Unknown);
+    }
+}

@@ -1,0 +1,107 @@
+//! Sightings of one flow → the place whose numbers are published. The only place that can make a byte
+//! disappear from a sum: every other hop repeats what this one says.
+
+use netobs_common::{
+    counters::Counters,
+    counting::client,
+    endpoint::EndpointId,
+    hook::Hook,
+    interface::Role,
+    key::{Client, Ports},
+};
+
+use super::order;
+use crate::{
+    flow::{
+        conversation::{Conversation, Counting, Place, Sighting},
+        interfaces::Interfaces,
+    },
+    report::HopDirection,
+};
+
+/// Where a direction is counted: for both directions at the source's own interface if it has one, else at
+/// the destination's; between host and outside, and in transit, at the uplink where the flow enters or,
+/// made here, leaves; on loopback at the egress of `lo`; broadcast and multicast where they enter.
+#[must_use]
+pub fn place(conversation: &Conversation, direction: HopDirection, interfaces: &Interfaces) -> Counting {
+    let places: Vec<Place> = conversation.toward(direction).map(|sighting| sighting.place()).collect();
+    let owned_by = |endpoint: EndpointId, hook: Hook| {
+        places.iter().copied().find(|place| {
+            let owner = interfaces.get(place.interface).and_then(|interface| interface.owner());
+            place.hook == hook && owner == Some(endpoint)
+        })
+    };
+    let of_role = |role: Role, hook: Hook| {
+        places.iter().copied().find(|place| {
+            let found = interfaces.get(place.interface).map(|interface| interface.role());
+            place.hook == hook && found == Some(role)
+        })
+    };
+    let (near, far) = match direction {
+        HopDirection::Forward => (Hook::INGRESS, Hook::EGRESS),
+        HopDirection::Reply => (Hook::EGRESS, Hook::INGRESS),
+    };
+    let loopback = of_role(Role::LOOPBACK, Hook::EGRESS);
+    let at_source = owned_by(conversation.source, near);
+    let at_destination = owned_by(conversation.destination, far);
+    let first = || order::first(conversation, direction, interfaces);
+    if conversation.is_group() {
+        return first().map_or(Counting::Undecided, Counting::At);
+    }
+    if conversation.amid_overflow {
+        return amid_overflow(conversation, direction, interfaces, loopback, [at_source, at_destination]);
+    }
+    let between = || of_role(Role::UPLINK, Hook::INGRESS).or_else(|| of_role(Role::UPLINK, Hook::EGRESS));
+    // A hop may be missing: attached late, or gone early. Then the next best counts, and counts alone.
+    let chosen = loopback.or(at_source).or(at_destination).or_else(between).or_else(first);
+    chosen.map_or(Counting::Undecided, Counting::At)
+}
+
+/// While the flow table was full, some packets of this conversation may have no entry at some hop. Those
+/// are counted by [`netobs_common::counting::counts`], packet by packet; so the entries are counted at the
+/// same place, and nowhere else.
+fn amid_overflow(
+    conversation: &Conversation,
+    direction: HopDirection,
+    interfaces: &Interfaces,
+    loopback: Option<Place>,
+    [at_source, at_destination]: [Option<Place>; 2],
+) -> Counting {
+    let owns = |endpoint: EndpointId| interfaces.iter().any(|(_, one)| one.owner() == Some(endpoint));
+    let tuple = conversation.original();
+    let ports = Ports { source: tuple.source.port, destination: tuple.destination.port };
+    let chosen = match (owns(conversation.source), owns(conversation.destination)) {
+        (true, true) if client(conversation.protocol(), ports) == Client::DESTINATION => at_destination,
+        (true, _) => at_source,
+        (false, true) => at_destination,
+        (false, false) => loopback.or_else(|| {
+            let enters_or_begins = |sighting: &&Sighting| {
+                let uplink =
+                    interfaces.get(sighting.key.interface).is_some_and(|one| one.role() == Role::UPLINK);
+                uplink && (sighting.key.hook == Hook::INGRESS || sighting.latest.ingress_ifindex == 0)
+            };
+            conversation.toward(direction).find(enters_or_begins).map(Sighting::place)
+        }),
+    };
+    chosen.map_or(Counting::Elsewhere, Counting::At)
+}
+
+/// A direction's counters at its counting place; before that is decided, at the place that saw most.
+#[must_use]
+pub fn amount(conversation: &Conversation, direction: HopDirection) -> Counters {
+    let at = |place: Place| {
+        let mut sum = Counters::ZERO;
+        for sighting in conversation.toward(direction).filter(|sighting| sighting.place() == place) {
+            sum.add(sighting.seen);
+        }
+        sum
+    };
+    match conversation.counting[crate::flow::table::index(direction)] {
+        Counting::At(place) => at(place),
+        Counting::Undecided | Counting::Elsewhere => conversation
+            .toward(direction)
+            .map(|sighting| at(sighting.place()))
+            .max_by_key(|counters| counters.bytes)
+            .unwrap_or(Counters::ZERO),
+    }
+}
