@@ -66,12 +66,23 @@ pub fn start_time(pid: u32) -> io::Result<u64> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable /proc/PID/stat"))
 }
 
+/// Whether a process is there and has not ended already.
+#[must_use]
+pub fn is_alive(pid: u32) -> bool {
+    text(pid, "stat").is_ok_and(|stat| !matches!(parse_state(&stat), None | Some("Z" | "X")))
+}
+
 /// Does something with a process and makes sure that it was the same one all along; `None` if it was not,
 /// is gone, or is not ours to look at.
 pub fn same<T>(pid: u32, look: impl FnOnce(u64) -> Option<T>) -> Option<T> {
     let before = start_time(pid).ok()?;
     let found = look(before)?;
     (start_time(pid).ok()? == before).then_some(found)
+}
+
+/// Field 3 of `/proc/PID/stat`.
+fn parse_state(stat: &str) -> Option<&str> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().next()
 }
 
 /// Field 22 of `/proc/PID/stat`. The second field is the name in parentheses, which may hold any of both.
@@ -97,6 +108,7 @@ mod tests {
     fn the_start_time_is_found_behind_a_hostile_name() {
         let rest = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20 21";
         assert_eq!(parse_start_time(&format!("42 (a) b (c) {rest}")), Some(777));
+        assert_eq!(parse_state(&format!("42 (Z) Z) {rest}")), Some("S"));
         assert_eq!(parse_start_time("42 (a"), None);
         assert_eq!(parse_start_time("42 (a) S 1"), None);
     }
@@ -113,6 +125,7 @@ mod tests {
         let pid = std::process::id();
         assert_eq!(same(pid, Some), start_time(pid).ok());
         assert!(pids().contains(&pid));
+        assert!(is_alive(pid) && !is_alive(u32::MAX));
         assert_eq!(same(u32::MAX, Some), None);
     }
 

@@ -78,12 +78,14 @@ impl From<std::io::Error> for InnerError {
 pub async fn inner_facts(namespace: &Path) -> Result<InnerFacts, InnerError> {
     let file = File::open(namespace)?;
     let (answer, answered) = oneshot::channel();
-    std::thread::Builder::new().name("netobs-netns".into()).spawn(move || {
+    let reader = std::thread::Builder::new().name("netobs-netns".into()).spawn(move || {
         // The asker may have stopped waiting; then there is nobody to tell.
         drop(answer.send(inside(&file)));
     })?;
     match tokio::time::timeout(PATIENCE, answered).await {
-        Ok(Ok(found)) => found,
+        // It has answered and only ends now: after this no thread of ours is left in there.
+        Ok(Ok(found)) if reader.join().is_ok() => found,
+        Ok(Ok(_)) => Err(InnerError::Failed(anyhow::anyhow!("the reader failed"))),
         Ok(Err(_)) => Err(InnerError::Failed(anyhow::anyhow!("the reader ended without an answer"))),
         Err(_) => Err(InnerError::Failed(anyhow::anyhow!("no answer in time"))),
     }

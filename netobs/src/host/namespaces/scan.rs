@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::ErrorKind,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
@@ -55,8 +56,11 @@ pub fn scan() -> (Vec<NamespaceProcess>, usize) {
                     found.entry(process.inode).or_insert(process);
                 }
             }
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => hidden += 1,
-            // Gone since it was listed, or a zombie.
+            // A zombie has no namespace any more, which the kernel says with the same error.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                hidden += usize::from(proc::is_alive(pid));
+            }
+            // Gone since it was listed.
             Err(_) => {}
         }
     }
