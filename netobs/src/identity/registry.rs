@@ -6,13 +6,15 @@
 
 mod addresses;
 mod attachments;
+mod before;
 mod describe;
+mod found;
 mod numbers;
 mod pairing;
 mod stack;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::Arc,
     time::Instant,
@@ -22,14 +24,11 @@ use netobs_common::endpoint::{EndpointId, Kind};
 
 pub use self::addresses::{AddressOwner, ROUTED};
 use self::{
-    addresses::Addresses,
-    attachments::Attachment,
-    numbers::{Numbers, Slot},
-    pairing::Pairs,
-    stack::{Draft, Generations},
+    addresses::Addresses, attachments::Attachment, before::Before, found::Found, numbers::Numbers,
+    stack::Generations,
 };
 use super::{
-    claim::{Identity, Provenance},
+    claim::Provenance,
     endpoint::{Endpoint, Interface, Mode},
     observed::Observed,
     text,
@@ -40,7 +39,7 @@ use super::{
 pub struct Registry {
     numbers: Numbers,
     generations: Generations,
-    pairs: Pairs,
+    before: Before,
     owners: HashMap<u32, EndpointId>,
     containers: HashMap<Arc<str>, EndpointId>,
     addresses: Addresses,
@@ -54,7 +53,7 @@ impl Default for Registry {
         Self {
             numbers: Numbers::default(),
             generations: Generations::default(),
-            pairs: Pairs::default(),
+            before: Before::default(),
             owners: HashMap::new(),
             containers: HashMap::new(),
             addresses: Addresses::default(),
@@ -69,68 +68,32 @@ impl Registry {
     /// Judges everything anew. `now` must not go back.
     pub fn observe(&mut self, observed: &Observed<'_>, now: Instant) {
         self.generations.observe(&observed.facts.links);
-        let drafts = pairing::draft(observed, &self.generations, &self.pairs);
+        let drafts = pairing::draft(observed, &self.generations, &self.before);
         let given = self.numbers.assign(&drafts);
+        let mut found: Vec<Found<'_, '_>> = given
+            .iter()
+            .filter_map(|(key, number)| {
+                let before = self.numbers.slots.get(number);
+                Some(Found::describe(*number, drafts.get(key)?, observed, before))
+            })
+            .collect();
         self.host = Arc::new(host(observed));
+        found::name_uniquely(&mut found, &self.host.id);
         self.addresses = Addresses::of_host(observed.facts);
         self.owners.clear();
-        self.pairs.clear();
         self.containers.clear();
-        let mut names = BTreeSet::from([Arc::clone(&self.host.id)]);
-        let mut by_number: Vec<_> = given.iter().map(|(key, number)| (*number, key)).collect();
-        by_number.sort_unstable();
-        for (number, key) in by_number {
-            let Some(draft) = drafts.get(key) else { continue };
-            self.publish(number, draft, observed, &mut names);
+        self.before = Before::of(observed);
+        for one in &found {
+            self.index(one);
         }
         self.addresses.route(observed.facts);
+        self.numbers.slots.extend(found.into_iter().map(|one| (one.endpoint.number, one.into_slot())));
         self.numbers.expire(&given.into_values().collect(), now);
     }
 
-    fn publish(
-        &mut self,
-        number: EndpointId,
-        draft: &Draft<'_>,
-        observed: &Observed<'_>,
-        names: &mut BTreeSet<Arc<str>>,
-    ) {
-        let mut identity = describe::identity(draft, observed);
-        let mut attachments = attachments::of(draft, observed);
-        let before = self.numbers.slots.get(&number);
-        // While a container is taken down, or its runtime restarts, who it was is not forgotten.
-        let kept = before.filter(|slot| identity.is_weaker_than(&slot.identity));
-        if let Some(slot) = kept {
-            identity = keep(&identity, &slot.identity);
-            keep_addresses(&mut attachments, &slot.endpoint);
-        }
-        let also = attachments.iter().flat_map(Attachment::sources);
-        let interfaces = attachments.iter().map(|one| one.interface.clone()).collect();
-        let mut endpoint =
-            describe::endpoint(number, draft, &identity, observed.own_namespace, interfaces, also);
-        if let Some(slot) = kept
-            && draft.containers.is_empty()
-        {
-            endpoint.containers.clone_from(&slot.endpoint.containers);
-        }
-        if !names.insert(Arc::clone(&endpoint.id)) {
-            endpoint.id = format!("{}~{}", endpoint.id, number.0).into();
-            names.insert(Arc::clone(&endpoint.id));
-        }
-        self.index(&endpoint, &attachments, draft);
-        let slot = Slot {
-            key: draft.key.clone(),
-            anchors: draft.anchors.clone(),
-            identity,
-            endpoint: Arc::new(endpoint),
-            gone: None,
-        };
-        self.numbers.slots.insert(number, slot);
-    }
-
-    fn index(&mut self, endpoint: &Endpoint, attachments: &[Attachment], draft: &Draft<'_>) {
-        for link in &draft.links {
-            self.pairs.insert(link.index, (self.generations.of(link.index), draft.key.clone()));
-        }
+    fn index(&mut self, found: &Found<'_, '_>) {
+        let Found { draft, endpoint, attachments, .. } = found;
+        self.before.remember(draft, &self.generations);
         for container in &endpoint.containers {
             self.containers.insert(Arc::clone(&container.id), endpoint.number);
         }
@@ -154,7 +117,7 @@ impl Registry {
     /// An interface went away: its index may be another's by the next [`Registry::observe`].
     pub fn forget_interface(&mut self, index: u32) {
         self.generations.forget(index);
-        self.pairs.remove(&index);
+        self.before.forget_link(index);
         self.owners.remove(&index);
     }
 
@@ -221,28 +184,6 @@ impl Registry {
         let living = self.numbers.slots.values().filter(|slot| slot.gone.is_none());
         let by_id: BTreeMap<_, _> = living.map(|slot| (&slot.endpoint.id, &slot.endpoint)).collect();
         std::iter::once(&self.host).chain(by_id.into_values()).cloned().collect()
-    }
-}
-
-/// What was believed, with the sources of this moment beside it.
-fn keep(now: &Identity, before: &Identity) -> Identity {
-    let mut kept = before.clone();
-    kept.provenance.extend(&now.provenance);
-    kept.provenance.sort_unstable();
-    kept.provenance.dedup();
-    kept
-}
-
-/// Addresses of before, for interfaces that have none now; remembered is the weakest claim, so that whoever
-/// is given the address next has it at once.
-fn keep_addresses(attachments: &mut [Attachment], before: &Endpoint) {
-    for one in attachments {
-        let old = before.interfaces.iter().find(|old| old.own && old.index == one.interface.index);
-        if let Some(old) = old.filter(|_| one.interface.own && one.interface.addresses.is_empty()) {
-            one.interface.addresses.clone_from(&old.addresses);
-            one.interface.mac = one.interface.mac.or(old.mac);
-            one.known_by = vec![None; old.addresses.len()];
-        }
     }
 }
 

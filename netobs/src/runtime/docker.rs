@@ -45,6 +45,7 @@ const WHY_LIMIT: usize = 240;
 pub async fn watch(socket: PathBuf, updates: Sender<RuntimeUpdate>) {
     let mut failures = 0_u32;
     let mut last_good: Option<Instant> = None;
+    let mut last_state: Option<RuntimeState> = None;
     let mut teller = Teller { socket: socket.clone(), told: None };
     loop {
         let file = SocketFile::read(&socket).await;
@@ -66,8 +67,12 @@ pub async fn watch(socket: PathBuf, updates: Sender<RuntimeUpdate>) {
         failures = failures.saturating_add(1);
         let state = if is_absent(&error) { Failure::Absent } else { Failure::Unreachable };
         let why = text::clean_to(&format!("{error:#}"), WHY_LIMIT);
-        if updates.send(RuntimeUpdate::State(teller.failed(state, &why))).await.is_err() {
-            return;
+        let state = teller.failed(state, &why);
+        if last_state.as_ref() != Some(&state) || was_ready {
+            if updates.send(RuntimeUpdate::State(state.clone())).await.is_err() {
+                return;
+            }
+            last_state = Some(state);
         }
         let recent = last_good.is_some_and(|at| at.elapsed() < backoff::RECENT);
         let longest = if recent { backoff::LONGEST_WHEN_RECENT } else { backoff::LONGEST };

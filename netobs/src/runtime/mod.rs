@@ -3,3 +3,4 @@
 pub mod backoff;
 pub mod docker;
 pub mod facts;
+pub mod namespaces;

@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use super::stack::{Draft, Generations, StackKey};
+use super::{
+    before::Before,
+    stack::{Draft, Generations, StackKey},
+};
 use crate::{
     host::facts::{Facts, Link, LinkKind},
     identity::{
@@ -21,16 +24,13 @@ use crate::{
 /// Containers that join a container that joins …; Docker refuses a second step, others may not.
 const JOINS_LIMIT: usize = 8;
 
-/// What an interface was paired with last time, and the interface's generation then.
-pub(super) type Pairs = HashMap<u32, (u64, StackKey)>;
-
 /// Every stack of this moment.
 pub(super) fn draft<'a>(
     observed: &Observed<'a>,
     generations: &Generations,
-    before: &Pairs,
+    before: &Before,
 ) -> BTreeMap<StackKey, Draft<'a>> {
-    let places = Places::of(observed);
+    let places = Places::of(observed, before);
     let mut drafts: BTreeMap<StackKey, Draft<'a>> = BTreeMap::new();
     for container in observed.containers {
         let key = places.of_container(container);
@@ -41,9 +41,10 @@ pub(super) fn draft<'a>(
             continue;
         }
         let generation = generations.of(link.index);
-        let kept = before.get(&link.index).filter(|(of, _)| *of == generation).map(|(_, key)| key);
         let key = match link.kind {
-            LinkKind::Veth => places.behind_veth(link, kept),
+            LinkKind::Veth => {
+                places.behind_veth(link, || before.of_link(link.index, generation, &places.namespaces))
+            }
             LinkKind::Tun { tap: true } | LinkKind::Macvtap => Some(StackKey::Interface(link.index)),
             _ => None,
         };
@@ -69,6 +70,7 @@ fn draft_of<'a, 'd>(drafts: &'d mut BTreeMap<StackKey, Draft<'a>>, key: StackKey
 struct Places<'a> {
     facts: &'a Facts,
     own_namespace: u64,
+    namespaces: HashMap<u64, &'a Namespace>,
     inode_of_nsid: HashMap<i32, u64>,
     containers: HashMap<&'a str, StackKey>,
     /// Container by hardware address on a bridge (any bridge where the runtime does not say which).
@@ -76,13 +78,16 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn of(observed: &Observed<'a>) -> Self {
+    fn of(observed: &Observed<'a>, before: &Before) -> Self {
+        let namespaces: HashMap<u64, &Namespace> =
+            observed.namespaces.iter().map(|one| (one.inode, one)).collect();
         let nsids = observed.namespaces.iter().filter_map(|one| Some((one.nsid?, one.inode)));
         let mut places = Self {
             facts: observed.facts,
             own_namespace: observed.own_namespace,
             inode_of_nsid: nsids.collect(),
-            containers: place_containers(observed),
+            containers: place_containers(observed, before, &namespaces),
+            namespaces,
             by_mac: HashMap::new(),
         };
         for container in observed.containers {
@@ -101,7 +106,7 @@ impl<'a> Places<'a> {
     }
 
     /// Who is behind a veth: `None` where both ends are the host's.
-    fn behind_veth(&self, link: &Link, before: Option<&StackKey>) -> Option<StackKey> {
+    fn behind_veth(&self, link: &Link, before: impl FnOnce() -> Option<StackKey>) -> Option<StackKey> {
         if let Some(nsid) = link.peer_namespace {
             if let Some(inode) = self.inode_of_nsid.get(&nsid) {
                 return (*inode != self.own_namespace).then_some(StackKey::Namespace(*inode));
@@ -109,18 +114,20 @@ impl<'a> Places<'a> {
         } else if self.other_end_is_here(link) {
             return None;
         }
-        // While a pair is taken down the kernel no longer says where the other end is, and a namespace
-        // that is new has not been looked at yet.
-        let kept = before.filter(|key| !matches!(key, StackKey::Interface(_))).cloned();
-        kept.or_else(|| self.by_learned_mac(link)).or(Some(StackKey::Interface(link.index)))
+        before().or_else(|| self.by_learned_mac(link)).or(Some(StackKey::Interface(link.index)))
     }
 
+    /// Either end may name the other: the one made first does not at first, as nobody announces it again.
     fn other_end_is_here(&self, link: &Link) -> bool {
-        let other =
-            link.lower.filter(|lower| *lower != link.index).and_then(|lower| self.facts.links.get(&lower));
-        other.is_some_and(|other| {
-            other.kind == LinkKind::Veth && other.lower == Some(link.index) && other.peer_namespace.is_none()
-        })
+        let named = |by: &Link| by.lower.filter(|lower| *lower != by.index && *lower != 0);
+        let is_end = |one: &Link| one.kind == LinkKind::Veth && one.peer_namespace.is_none();
+        match named(link) {
+            Some(lower) => {
+                let other = self.facts.links.get(&lower).filter(|other| is_end(other));
+                other.is_some_and(|other| named(other).is_none_or(|back| back == link.index))
+            }
+            None => self.facts.links.values().any(|other| is_end(other) && named(other) == Some(link.index)),
+        }
     }
 
     /// The container whose hardware address the bridge learned at this port: enough where namespaces
@@ -151,7 +158,11 @@ pub(super) fn learned_macs(facts: &Facts, port: u32) -> impl Iterator<Item = [u8
         .map(|entry| entry.mac)
 }
 
-fn place_containers<'a>(observed: &Observed<'a>) -> HashMap<&'a str, StackKey> {
+fn place_containers<'a>(
+    observed: &Observed<'a>,
+    before: &Before,
+    namespaces: &HashMap<u64, &Namespace>,
+) -> HashMap<&'a str, StackKey> {
     let mut by_pid: HashMap<u32, (u64, &Process)> = HashMap::new();
     for namespace in observed.namespaces {
         by_pid.extend(namespace.processes.iter().map(|one| (one.pid, (namespace.inode, one))));
@@ -167,7 +178,7 @@ fn place_containers<'a>(observed: &Observed<'a>) -> HashMap<&'a str, StackKey> {
             .map(|(inode, _)| *inode);
         let inode =
             by_process.or_else(|| by_path.get(sandbox_name(container.sandbox_key.as_deref()?)?).copied());
-        inode.map(StackKey::Namespace)
+        inode.map(StackKey::Namespace).or_else(|| before.of_container(container, namespaces))
     };
     let mut places: HashMap<&str, StackKey> = HashMap::new();
     for container in observed.containers {

@@ -77,10 +77,7 @@ impl<'a> Draft<'a> {
 
     pub(super) fn add_namespace(&mut self, namespace: &'a Namespace) {
         self.namespace = Some(namespace);
-        let processes = namespace.processes.iter();
-        self.anchors
-            .extend(processes.map(|one| Anchor::Process { pid: one.pid, start_time: one.start_time }));
-        self.anchors.extend(namespace.path.clone().map(Anchor::Path));
+        self.anchors.extend(anchors_of(namespace));
     }
 
     pub(super) fn add_container(&mut self, container: &'a Arc<RuntimeContainer>) {
@@ -94,6 +91,13 @@ impl<'a> Draft<'a> {
         self.anchors.insert(Anchor::Link { index: link.index, generation });
         self.links.push(link);
     }
+}
+
+/// What tells a namespace from the next one with its inode.
+pub(super) fn anchors_of(namespace: &Namespace) -> HashSet<Anchor> {
+    let processes = namespace.processes.iter();
+    let processes = processes.map(|one| Anchor::Process { pid: one.pid, start_time: one.start_time });
+    processes.chain(namespace.path.clone().map(Anchor::Path)).collect()
 }
 
 /// Whether a stack known before (`key`, `anchors`) is this one.

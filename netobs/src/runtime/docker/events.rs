@@ -15,8 +15,11 @@ use super::{convert::is_id, http::Stream, wire::Event};
 const SETTLE: Duration = Duration::from_millis(40);
 /// Longest event read; all labels of a container are in it.
 const LINE_LIMIT: usize = 1024 * 1024;
-/// Most bytes taken in between two pauses of [`SETTLE`]: with them, a source that floods costs little.
+/// Most bytes taken in at once. A source that has more is left waiting for [`FLOOD_PAUSE`], so that one that
+/// floods costs little; events a daemon drops meanwhile are made good by the next full list.
 const BATCH_LIMIT: usize = 256 * 1024;
+/// How long a source is left waiting that fills a batch.
+const FLOOD_PAUSE: Duration = Duration::from_millis(250);
 /// Most containers named by one batch; more, and everything is listed again.
 const NAMED_LIMIT: usize = 512;
 
@@ -84,7 +87,7 @@ impl Events {
     pub(super) async fn next(&mut self, pending: &mut Changes) -> Result<()> {
         loop {
             let Some(piece) = self.stream.next().await? else { bail!("the event stream ended") };
-            let settled = Instant::now() + SETTLE;
+            let mut settled = Instant::now() + SETTLE;
             let mut taken = piece.len();
             self.lines.take(&piece, |line| pending.note(line))?;
             while taken < BATCH_LIMIT {
@@ -93,6 +96,9 @@ impl Events {
                 let Some(piece) = more? else { break };
                 taken += piece.len();
                 self.lines.take(&piece, |line| pending.note(line))?;
+            }
+            if taken >= BATCH_LIMIT {
+                settled += FLOOD_PAUSE;
             }
             sleep_until(settled).await;
             if !pending.is_empty() {

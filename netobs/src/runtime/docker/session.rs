@@ -32,7 +32,7 @@ const ROUND_TIMEOUT: Duration = Duration::from_secs(60);
 const EVENTS: &str = "events?filters=%7B%22type%22%3A%5B%22container%22%2C%22network%22%5D%7D";
 
 const VERSION_LIMIT: usize = 64 * 1024;
-const LIST_LIMIT: usize = 32 * 1024 * 1024;
+const LIST_LIMIT: usize = 16 * 1024 * 1024;
 const INSPECT_LIMIT: usize = 4 * 1024 * 1024;
 
 /// Why a session ended.

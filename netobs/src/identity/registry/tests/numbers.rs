@@ -95,6 +95,21 @@ fn a_container_started_again_is_a_new_stack_with_the_same_name() {
 }
 
 #[test]
+fn a_container_started_again_has_its_name_at_once_although_its_old_stack_lingers() {
+    let mut world = World::with_web();
+    let old = world.look().behind(10).number;
+    world.link(10).peer_namespace = None; // being taken down
+    world.namespaces.clear();
+    world.veth(12, Some(3), 3);
+    world.namespace(102, Some(3), 1002);
+    let web = Arc::get_mut(&mut world.containers[0]).unwrap();
+    (web.pid, web.started_at) = (1002, Some(jiff::Timestamp::from_second(500).unwrap()));
+    world.look();
+    assert_eq!(&*world.behind(12).id, "container/web");
+    assert_eq!((&*world.behind(10).id, world.behind(10).number), ("container/web~16", old));
+}
+
+#[test]
 fn who_is_gone_is_remembered_for_a_minute() {
     let mut world = World::with_web();
     let web = world.look().behind(10).number;

@@ -1,7 +1,12 @@
 //! Which stack is behind which interface.
 
+use std::sync::Arc;
+
 use super::world::{OWN, UPLINK, World, id, link, mac, on_bridge};
-use crate::host::facts::{Link, LinkKind};
+use crate::{
+    host::facts::{Link, LinkKind},
+    identity::observed::Process,
+};
 
 #[test]
 fn a_veth_belongs_to_the_container_in_its_peers_namespace() {
@@ -39,6 +44,14 @@ fn a_pair_with_both_ends_here_is_nobodys() {
     world.links.push(Link { lower: Some(20), ..link(21, "b", LinkKind::Veth) });
     world.look();
     assert_eq!((world.registry.owner_of(20), world.registry.owner_of(21)), (None, None));
+}
+
+#[test]
+fn the_end_made_first_does_not_name_the_other_and_is_still_nobodys() {
+    let mut world = World::new();
+    world.links.push(link(20, "a", LinkKind::Veth));
+    world.links.push(Link { lower: Some(20), ..link(21, "b", LinkKind::Veth) });
+    assert_eq!(world.look().ids(), ["host"]);
 }
 
 #[test]
@@ -86,6 +99,58 @@ fn while_a_pair_is_taken_down_its_owner_stays() {
     let still = world.look().behind(10);
     assert_eq!((still.number, &*still.id), (number, "container/web"));
     assert_eq!(world.at(3, "172.17.0.2").as_deref(), Some("container/web"), "late replies too");
+}
+
+#[test]
+fn a_container_whose_process_is_gone_first_is_not_torn_in_two() {
+    let mut world = World::with_web();
+    let number = world.look().behind(10).number;
+    world.namespaces.clear(); // the runtime has not said anything yet, the interface is still there
+    world.look();
+    assert_eq!(world.behind(10).number, number);
+    assert_eq!(world.ids(), ["host", "container/web"]);
+    world.link(10).peer_namespace = None;
+    assert_eq!(world.look().ids(), ["host", "container/web"]);
+    assert_eq!(world.behind(10).number, number);
+}
+
+#[test]
+fn what_was_known_of_a_container_does_not_pass_to_the_next_user_of_its_inode() {
+    let mut world = World::with_web();
+    let web = world.look().behind(10).number;
+    // `web` ended, its runtime has not said so; another container has its inode and namespace number.
+    world.links.retain(|one| one.index != 10);
+    world.veth(11, Some(0), 3);
+    world.namespaces.clear();
+    world.namespace(100, Some(0), 2000);
+    world.container(2, "db", 2000);
+    let db = world.look().behind(11);
+    assert_eq!((&*db.id, db.containers.len()), ("container/db", 1));
+    assert_ne!(db.number, web);
+}
+
+#[test]
+fn a_sidecar_stays_in_the_stack_it_joined_when_the_other_is_started_again() {
+    let mut world = World::with_web();
+    world.container(2, "sidecar", 1002).network_mode = format!("container:{}", id(1)).into();
+    world.namespaces[0].processes.push(Process { pid: 1002, start_time: 5, cgroup: "".into() });
+    let old = world.look().behind(10).number;
+    // `web` has a new namespace, the old one has lost its interface but not the sidecar.
+    world.links.retain(|one| one.index != 10);
+    world.namespaces[0].processes.remove(0);
+    world.veth(12, Some(3), 3);
+    world.namespace(102, Some(3), 1003);
+    let web = Arc::get_mut(&mut world.containers[0]).unwrap();
+    (web.pid, web.started_at) = (1003, Some(jiff::Timestamp::from_second(500).unwrap()));
+    world.look();
+    assert_eq!(world.named("container/sidecar").number, old);
+    let new = world.behind(12);
+    assert_eq!((&*new.id, new.containers.len()), ("container/web", 1));
+    // And its process ends before its runtime says so.
+    world.namespaces.remove(0);
+    world.look();
+    assert_eq!(world.named("container/sidecar").number, old);
+    assert_eq!(world.behind(12).number, new.number);
 }
 
 #[test]
@@ -147,7 +212,7 @@ fn the_runtimes_own_mount_finds_the_namespace_where_processes_cannot_be_seen() {
     let mut world = World::with_web();
     world.namespaces[0].processes.clear();
     world.namespaces[0].path = Some("/run/docker/netns/5e8c0ffee123".into());
-    std::sync::Arc::get_mut(&mut world.containers[0]).unwrap().sandbox_key =
+    Arc::get_mut(&mut world.containers[0]).unwrap().sandbox_key =
         Some("/var/run/docker/netns/5e8c0ffee123".into());
     assert_eq!(&*world.look().behind(10).id, "container/web");
 }
