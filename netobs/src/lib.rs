@@ -5,7 +5,14 @@
 //! published as one `report` a tick, and shown by `export`, `api` and `top`.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod agent;
 pub mod api;
+pub mod cli;
+pub mod client;
+pub mod collector;
+pub mod daemon;
+pub mod doctor;
+pub mod evidence;
 pub mod export;
 pub mod failure;
 pub mod flow;

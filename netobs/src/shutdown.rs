@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::{
+    runtime::Builder,
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
@@ -46,20 +47,25 @@ impl Shutdown {
     }
 
     /// Raises the flag at the first SIGTERM or SIGINT and leaves the process at the second, so that a part
-    /// that hangs cannot keep it alive. Must be called inside a runtime.
+    /// that hangs cannot keep it alive. A thread of its own waits: whatever blocks, signals are heard.
     ///
     /// # Errors
-    /// If the kernel refuses the handlers.
+    /// If the kernel refuses the handlers or the thread.
     pub fn on_signals(&self) -> anyhow::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build().context("no runtime for signals")?;
+        let entered = runtime.enter();
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
+        drop(entered);
         let shutdown = self.clone();
-        tokio::spawn(async move {
+        let wait = async move {
             tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
             shutdown.trigger();
             tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
             std::process::exit(130);
-        });
+        };
+        let thread = std::thread::Builder::new().name("signals".to_owned());
+        thread.spawn(move || runtime.block_on(wait)).context("no thread for signals")?;
         Ok(())
     }
 }

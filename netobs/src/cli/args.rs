@@ -60,7 +60,7 @@ pub enum Command {
 /// `netobs agent`.
 #[derive(Args, Debug)]
 pub struct AgentArgs {
-    /// Check the settings, print them, and stop
+    /// Check the settings, print them as a configuration file, and stop
     #[arg(long)]
     pub check: bool,
 
@@ -92,9 +92,9 @@ pub struct EndpointsArgs {
 /// `netobs flows`.
 #[derive(Args, Debug)]
 pub struct FlowsArgs {
-    /// How it is printed; jsonl has one flow a line
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: StreamOutput,
+    /// How it is printed; jsonl has one flow a line [default: table, with --follow jsonl]
+    #[arg(short, long, value_enum)]
+    pub output: Option<StreamOutput>,
 
     /// Go on, and print a flow each time it changes
     #[arg(short, long)]
@@ -204,7 +204,7 @@ fn words(all: Vec<&'static str>) -> PossibleValuesParser {
 ///
 /// # Errors
 /// What would be right, if it is something else.
-pub fn agent_socket(agent: &str) -> Result<PathBuf, String> {
+pub(super) fn agent_socket(agent: &str) -> Result<PathBuf, String> {
     match agent.strip_prefix("unix://") {
         Some(path) if path.starts_with('/') => Ok(PathBuf::from(path)),
         _ if agent.starts_with("https://") => {

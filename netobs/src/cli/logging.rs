@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use crate::settings::{LogFormat, LogLevel};
 
 /// Starts logging. A second call in one process changes nothing.
-pub fn start(level: LogLevel, format: LogFormat) {
+pub(super) fn start(level: LogLevel, format: LogFormat) {
     // Libraries speak up at `warn`: their `info` is about connections, which netobs reports itself.
     let others = level.min(LogLevel::Warn).name();
     let filter = EnvFilter::new(format!("{others},netobs={0},aya={0}", level.name()));

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reader {
+pub(super) enum Reader {
     /// It may want more.
     Listening,
     /// It closed the pipe: there is nothing left to do.
@@ -17,9 +17,17 @@ pub enum Reader {
 ///
 /// # Errors
 /// If standard output fails for another reason than a closed pipe (a full disk).
-pub fn print(text: &str) -> anyhow::Result<Reader> {
+pub(super) fn print(text: &str) -> anyhow::Result<Reader> {
+    print_bytes(text.as_bytes())
+}
+
+/// As [`print`], of bytes.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn print_bytes(bytes: &[u8]) -> anyhow::Result<Reader> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Ok(Reader::Listening),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
         Err(error) => Err(error).context("standard output cannot be written"),
@@ -30,7 +38,7 @@ pub fn print(text: &str) -> anyhow::Result<Reader> {
 ///
 /// # Errors
 /// As [`print`].
-pub fn print_json<T: serde::Serialize>(document: &T) -> anyhow::Result<Reader> {
+pub(super) fn print_json<T: serde::Serialize>(document: &T) -> anyhow::Result<Reader> {
     let mut text =
         serde_json::to_string_pretty(document).context("the document cannot be written as JSON")?;
     text.push('\n');
@@ -38,6 +46,6 @@ pub fn print_json<T: serde::Serialize>(document: &T) -> anyhow::Result<Reader> {
 }
 
 /// One line on standard error. Nobody listening there is no reason to fail.
-pub fn note(line: &str) {
+pub(super) fn note(line: &str) {
     drop(writeln!(io::stderr(), "netobs: {line}"));
 }

@@ -7,7 +7,7 @@ use crate::failure::flatten;
 /// The complaint on one line, without the parser's layout. `typed` are the arguments: a wrong value that is
 /// not among them came from the environment, and the line says so.
 #[must_use]
-pub fn one_line(error: &Error, typed: &[String]) -> String {
+pub(super) fn one_line(error: &Error, typed: &[String]) -> String {
     if matches!(
         error.kind(),
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand

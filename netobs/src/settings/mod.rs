@@ -9,6 +9,8 @@ use std::{
 };
 
 pub use file::DEFAULT_FILE;
+use serde::{Serialize, Serializer};
+
 pub use layer::{Attach, Detail, Layer, LogFormat, LogLevel};
 
 use crate::failure::Failure;
@@ -36,8 +38,8 @@ const SOCKET_PATH_LIMIT: usize = 107;
 /// `IFNAMSIZ` with its closing zero.
 const INTERFACE_NAME_LIMIT: usize = 15;
 
-/// What the agent runs with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the agent runs with. Written out, it is a configuration file that says the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Settings {
     /// Where `/metrics`, `/healthz` and `/readyz` are.
     pub metrics_listen: SocketAddr,
@@ -52,8 +54,10 @@ pub struct Settings {
     /// Entries of the kernel's flow table.
     pub max_flows: u32,
     /// Interfaces that lead outside; none: the default routes'.
+    #[serde(rename = "uplink")]
     pub uplinks: Vec<String>,
     /// Docker's API socket, if it is to be asked.
+    #[serde(serialize_with = "empty_for_none")]
     pub docker_socket: Option<PathBuf>,
     /// How programs are attached.
     pub attach: Attach,
@@ -111,6 +115,10 @@ impl Settings {
         }
         Ok(settings)
     }
+}
+
+fn empty_for_none<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.as_deref().unwrap_or(Path::new("")).display())
 }
 
 /// The path of a unix socket; `unix://` before it is accepted, as `DOCKER_HOST` writes it.
@@ -181,6 +189,20 @@ mod tests {
     fn an_empty_docker_socket_means_none() {
         let layer = Layer { docker_socket: Some(String::new()), ..Layer::default() };
         assert_eq!(Settings::check(layer).unwrap().docker_socket, None);
+    }
+
+    #[test]
+    fn settings_written_out_read_back_as_the_same() {
+        let layer = Layer {
+            uplink: vec!["eth0".into()],
+            docker_socket: Some(String::new()),
+            attach: Some(Attach::Clsact),
+            max_series: Some(7),
+            ..Layer::default()
+        };
+        let settings = Settings::check(layer).unwrap();
+        let text = toml::to_string(&settings).unwrap();
+        assert_eq!(Settings::check(file::parse(text.as_bytes()).unwrap()).unwrap(), settings);
     }
 
     #[test]

@@ -1,0 +1,82 @@
+//! `netobs flows`: conversations now, or as they change.
+
+use super::{
+    Engine,
+    args::{Cli, FlowsArgs, StreamOutput},
+    logging,
+    output::{self, Reader},
+    settings, wait,
+};
+use crate::{
+    client::{Client, Connected, connect_or_start},
+    doctor::may_observe,
+    failure::Failure,
+    host::environment,
+    report::FlowsDocument,
+    settings::{LogFormat, LogLevel},
+    shutdown::Shutdown,
+    table,
+};
+
+pub(super) fn run(engine: Engine, cli: &Cli, arguments: &FlowsArgs) -> anyhow::Result<()> {
+    let settings = settings(cli)?;
+    let query = arguments.filter.filter().query();
+    if !arguments.follow {
+        let client = Client::new(settings.socket);
+        let text = wait(now(&client, &query, arguments.output.unwrap_or_default()))?;
+        return output::print(&text).map(drop);
+    }
+    if !matches!(arguments.output, None | Some(StreamOutput::Jsonl)) {
+        return Err(
+            Failure::usage("--follow prints one flow a line: leave --output out, or say -o jsonl").into()
+        );
+    }
+    logging::start(LogLevel::Warn, LogFormat::Text);
+    let shutdown = Shutdown::default();
+    shutdown.on_signals()?;
+    wait(async {
+        let may_start = may_observe(environment::read().capabilities);
+        let mut connected = tokio::select! {
+            connected = connect_or_start(engine.observe, &settings, may_start, output::note) => connected?,
+            () = shutdown.wait() => return Ok(()),
+        };
+        let followed = follow(&connected, &query, &shutdown).await;
+        if let Some(inside) = &mut connected.inside {
+            inside.stop().await?;
+        }
+        followed
+    })
+}
+
+async fn now(client: &Client, query: &str, output: StreamOutput) -> anyhow::Result<String> {
+    let path = format!("/api/v1/flows{query}");
+    if output == StreamOutput::Json {
+        return Ok(String::from_utf8(client.body(&path).await?.into())?);
+    }
+    let document: FlowsDocument = client.document(&path).await?;
+    if output == StreamOutput::Table {
+        return Ok(table::flows(&document, table::Look::stdout()));
+    }
+    let mut lines = String::new();
+    for flow in &document.flows {
+        lines.push_str(&serde_json::to_string(flow)?);
+        lines.push('\n');
+    }
+    Ok(lines)
+}
+
+/// Until the agent stops, the reader goes, or a signal comes. That the agent stopped is an error: the caller
+/// asked for what has no end.
+async fn follow(connected: &Connected, query: &str, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let mut lines = connected.client.lines(&format!("/api/v1/flows/follow{query}")).await?;
+    loop {
+        let some = tokio::select! {
+            some = lines.next() => some?,
+            () = shutdown.wait() => return Ok(()),
+        };
+        let Some(some) = some else { return Err(Failure::access("the agent has stopped").into()) };
+        if output::print_bytes(&some)? == Reader::Gone {
+            return Ok(());
+        }
+    }
+}

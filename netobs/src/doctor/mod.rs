@@ -1,0 +1,9 @@
+//! Settings → what this host allows, what is missing, and what to do about it.
+
+mod document;
+mod judge;
+mod read;
+
+pub use document::{Check, CheckStatus, DoctorDocument};
+pub use judge::{checks, may_observe};
+pub use read::{DockerAnswer, Findings, read};
