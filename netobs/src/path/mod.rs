@@ -6,4 +6,5 @@ pub mod ledger;
 pub mod order;
 pub mod overflow;
 pub mod reporter;
+pub mod spill;
 pub mod via;

@@ -174,12 +174,12 @@ pub struct Tcp {
     pub handshake_seconds: Option<f64>,
     /// Smoothed.
     pub rtt_seconds: Option<f64>,
-    /// Segments sent again.
-    pub retransmits: u64,
+    /// Segments sent again; `null` where they are not counted.
+    pub retransmits: Option<u64>,
     /// Resets seen.
     pub resets: u64,
-    /// Zero windows announced.
-    pub zero_windows: u64,
+    /// Zero windows announced; `null` where they are not counted.
+    pub zero_windows: Option<u64>,
 }
 
 /// The state of a connection, from the flags seen on both directions.

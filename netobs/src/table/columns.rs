@@ -85,7 +85,11 @@ pub(super) fn word(column: Column, flow: &FlowRow) -> Cow<'static, str> {
         Column::Tx => units::short(flow.forward.bits_per_second).into(),
         Column::Rx => units::short(flow.reply.bits_per_second).into(),
         // Nothing can be known of protocols that do not send again by themselves.
-        Column::Retx => flow.tcp.as_ref().map_or("-".into(), |tcp| units::count(tcp.retransmits).into()),
+        Column::Retx => flow
+            .tcp
+            .as_ref()
+            .and_then(|tcp| tcp.retransmits)
+            .map_or("-".into(), |count| units::count(count).into()),
         Column::Verdict => flow.verdict.name().into(),
     }
 }
@@ -94,7 +98,7 @@ pub(super) fn word(column: Column, flow: &FlowRow) -> Cow<'static, str> {
 pub(super) fn tone(column: Column, flow: &FlowRow) -> Tone {
     match column {
         Column::Verdict => Tone::of(flow.verdict),
-        Column::Retx if flow.tcp.as_ref().is_some_and(|tcp| tcp.retransmits > 0) => Tone::Warn,
+        Column::Retx if flow.tcp.as_ref().is_some_and(|tcp| tcp.retransmits.unwrap_or(0) > 0) => Tone::Warn,
         Column::Proto if flow.protocol == ProtocolName::Other => Tone::Faint,
         _ => Tone::Plain,
     }

@@ -125,8 +125,10 @@ fn tcp_text(tcp: &Tcp) -> String {
             text.push_str(&format!("  {name} {}", units::seconds(value)));
         }
     }
-    text.push_str(&format!("  retransmits {}", tcp.retransmits));
-    for (name, value) in [("resets", tcp.resets), ("zero windows", tcp.zero_windows)] {
+    if let Some(retransmits) = tcp.retransmits {
+        text.push_str(&format!("  retransmits {retransmits}"));
+    }
+    for (name, value) in [("resets", tcp.resets), ("zero windows", tcp.zero_windows.unwrap_or(0))] {
         if value > 0 {
             text.push_str(&format!("  {name} {value}"));
         }

@@ -75,9 +75,9 @@ pub(crate) fn tcp(id: &str, source: &str, destination: &str, port: u16) -> FlowR
             state: TcpState::Established,
             handshake_seconds: Some(0.000_34),
             rtt_seconds: Some(0.0012),
-            retransmits: 0,
+            retransmits: Some(0),
             resets: 0,
-            zero_windows: 0,
+            zero_windows: Some(0),
         }),
         verdict: Verdict::Reachable,
         evidence: Vec::new(),
@@ -130,7 +130,7 @@ pub(crate) fn outbound() -> FlowRow {
         },
     ];
     if let Some(tcp) = &mut flow.tcp {
-        tcp.retransmits = 12;
+        tcp.retransmits = Some(12);
     }
     flow
 }

@@ -76,7 +76,7 @@ impl Sort {
 
 /// Words from A to Z, numbers from the largest.
 fn by_column(column: Column, a: &FlowRow, b: &FlowRow) -> Ordering {
-    let retransmits = |flow: &FlowRow| flow.tcp.as_ref().map(|tcp| tcp.retransmits);
+    let retransmits = |flow: &FlowRow| flow.tcp.as_ref().and_then(|tcp| tcp.retransmits);
     match column {
         Column::Source => side(&a.source).cmp(&side(&b.source)),
         Column::Destination => side(&a.destination).cmp(&side(&b.destination)),

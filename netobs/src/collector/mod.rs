@@ -1,0 +1,212 @@
+//! One reading of the kernel and one state of the world → the report of one tick. Pure: no I/O, and time is
+//! an argument.
+
+mod coverage;
+mod directory;
+mod rows;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use netobs_common::{
+    counters::{Counters, FlowCounters, PathCounters},
+    key::{FlowKey, PathKey, SkipKey},
+    maps::SPILL_CAPACITY,
+    skip::Skip,
+};
+
+pub use coverage::{Baseline, Coverage};
+pub use directory::Names;
+
+use crate::{
+    flow::{
+        interfaces::Interfaces,
+        table::{Context, FlowTable},
+        translation::Translations,
+    },
+    path::{
+        ledger::{self, Ledger},
+        overflow::Overflow,
+        spill,
+    },
+    report::{HopLabels, PathFlowLabels, Totals},
+};
+
+/// One reading of the kernel's tables: counters since the agent's start.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// Flow sightings.
+    pub flows: &'a [(FlowKey, FlowCounters)],
+    /// Exact path counters.
+    pub paths: &'a [(PathKey, PathCounters)],
+    /// Packets without a flow.
+    pub skips: &'a HashMap<SkipKey, Counters>,
+    /// What neither flow table nor path counters could take.
+    pub spill: &'a [(u32, Counters)],
+    /// Nanoseconds of the monotonic clock just before the reading.
+    pub now: u64,
+}
+
+/// What is judged from tick to tick.
+#[derive(Debug, Default)]
+pub struct Collector {
+    /// Conversations.
+    pub flows: FlowTable,
+    /// Interfaces by number.
+    pub interfaces: Interfaces,
+    ledger: Ledger,
+    overflow: Overflow,
+    overflowing: bool,
+    spilled: Vec<Counters>,
+    seen: HashMap<PathKey, Counters>,
+    skipped: BTreeMap<Skip, Counters>,
+    /// What was seen by interface number and hook.
+    by_place: BTreeMap<(u32, u8), Counters>,
+    skipped_by_place: BTreeMap<(u32, u8), Counters>,
+}
+
+impl Collector {
+    /// Takes in a reading.
+    pub fn read(&mut self, reading: &Reading<'_>, names: &Names<'_>, translations: &Translations) {
+        let Self { overflow, ledger, interfaces, .. } = self;
+        let now_overflowing = overflow.read(reading.paths, interfaces, names, |labels, parties, counters| {
+            ledger.book_overflow(labels, parties, counters, names);
+        });
+        let context = Context {
+            interfaces,
+            directory: names,
+            translations,
+            now: reading.now,
+            overflowing: self.overflowing || now_overflowing,
+        };
+        self.flows.read(reading.flows, &context);
+        self.overflowing = now_overflowing;
+        self.book(names);
+        self.book_spill(reading.spill, names);
+        self.see(reading);
+    }
+
+    fn book(&mut self, names: &Names<'_>) {
+        let Self { flows, ledger, interfaces, .. } = self;
+        flows.book(|conversation, booking| ledger.book(conversation, booking, interfaces, names));
+        for conversation in flows.iter_mut().filter(|one| one.settled && !one.opened) {
+            ledger.opened(ledger::flow_labels(conversation, interfaces, names));
+            conversation.opened = true;
+        }
+    }
+
+    fn book_spill(&mut self, spill: &[(u32, Counters)], names: &Names<'_>) {
+        self.spilled.resize(SPILL_CAPACITY as usize, Counters::ZERO);
+        for (index, counters) in spill {
+            let Some(before) = self.spilled.get_mut(*index as usize) else { continue };
+            let more = counters.since(*before);
+            *before = *counters;
+            if let Some((labels, parties)) = spill::labels(*index).filter(|_| !more.is_zero()) {
+                self.ledger.book_overflow(labels, parties, more, names);
+            }
+        }
+    }
+
+    /// Everything seen, hop by hop: the one family in which a packet counts several times.
+    fn see(&mut self, reading: &Reading<'_>) {
+        for (key, counters) in reading.paths {
+            let before = self.seen.entry(*key).or_default();
+            let more = counters.all.since(*before);
+            *before = counters.all;
+            if more.is_zero() {
+                continue;
+            }
+            self.by_place.entry((key.interface, key.hook.0)).or_default().add(more);
+            if let Some(interface) = self.interfaces.get(key.interface) {
+                let labels = HopLabels { role: interface.role().into(), hook: key.hook.into() };
+                self.ledger.totals.hops.entry(labels).or_default().add(more);
+            }
+        }
+        self.skipped.clear();
+        let mut by_place: BTreeMap<(u32, u8), Counters> = BTreeMap::new();
+        for (key, counters) in reading.skips {
+            self.skipped.entry(key.reason).or_default().add(*counters);
+            by_place.entry((key.interface, key.hook.0)).or_default().add(*counters);
+        }
+        self.skipped_by_place = by_place;
+    }
+
+    /// Ends what is over; the entries the kernel's table needs no longer.
+    pub fn expire(&mut self, names: &Names<'_>, now: u64) -> Vec<FlowKey> {
+        let Self { flows, ledger, interfaces, .. } = self;
+        flows.expire(now, |conversation, close| {
+            ledger.closed(ledger::flow_labels(conversation, interfaces, names), close);
+        })
+    }
+
+    /// Books what the removed entries held last, and forgets what is no longer listed.
+    pub fn settle(&mut self, names: &Names<'_>, now: u64) {
+        self.book(names);
+        self.flows.forget(now);
+    }
+
+    /// The counters and gauges of the metrics.
+    #[must_use]
+    pub fn totals(&mut self, names: &Names<'_>) -> Totals {
+        let mut alive: BTreeMap<PathFlowLabels, u64> = BTreeMap::new();
+        for conversation in self.flows.iter().filter(|one| one.ended.is_none()) {
+            *alive.entry(ledger::flow_labels(conversation, &self.interfaces, names)).or_default() += 1;
+        }
+        self.ledger.flows(alive);
+        self.ledger.totals.endpoints = names.endpoints_by_kind();
+        self.ledger.totals.pending_bytes = self.flows.pending_bytes();
+        self.ledger.totals.clone()
+    }
+
+    /// Packets without a flow, by reason.
+    #[must_use]
+    pub const fn skipped(&self) -> &BTreeMap<Skip, Counters> {
+        &self.skipped
+    }
+
+    /// Packets that neither flow table nor path counters could take.
+    #[must_use]
+    pub fn spilled(&self) -> Counters {
+        let mut sum = Counters::ZERO;
+        self.spilled.iter().for_each(|one| sum.add(*one));
+        sum
+    }
+
+    /// What was seen at a hook of an interface, skipped packets included.
+    #[must_use]
+    pub fn seen_at(&self, interface: u32, hook: netobs_common::hook::Hook) -> Counters {
+        let place = (interface, hook.0);
+        let mut sum = self.by_place.get(&place).copied().unwrap_or_default();
+        sum.add(self.skipped_by_place.get(&place).copied().unwrap_or_default());
+        sum
+    }
+
+    /// The rows of the report, the busiest first.
+    #[must_use]
+    pub fn rows(&self, names: &Names<'_>, clock: Clock, interval: Duration) -> Vec<crate::report::FlowRow> {
+        rows::flows(self, names, clock, interval)
+    }
+}
+
+/// Turns the monotonic clock into wall time, at publication.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// Nanoseconds of the monotonic clock …
+    pub monotonic: u64,
+    /// … at this moment of the wall clock.
+    pub wall: Timestamp,
+}
+
+impl Clock {
+    /// Wall time of a moment of the monotonic clock.
+    #[must_use]
+    pub fn wall_time(&self, monotonic: u64) -> Timestamp {
+        let before = i64::try_from(self.monotonic.saturating_sub(monotonic)).unwrap_or(i64::MAX);
+        let after = i64::try_from(monotonic.saturating_sub(self.monotonic)).unwrap_or(0);
+        let shift = jiff::SignedDuration::from_nanos(after.saturating_sub(before));
+        self.wall.checked_add(shift).unwrap_or(self.wall)
+    }
+}

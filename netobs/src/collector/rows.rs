@@ -1,0 +1,147 @@
+//! Conversations → the rows of the report.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use netobs_common::counters::Counters;
+
+use super::{Clock, Collector, Names};
+use crate::{
+    evidence::{facts, verdict},
+    flow::{
+        conversation::{Conversation, Sighting},
+        table::Directory,
+        tuple::{Peer, Tuple},
+    },
+    path::{ledger, order, reporter, via},
+    report::{
+        Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Party, ProtocolName, Tcp,
+    },
+};
+
+/// All rows, the busiest first, then the latest.
+pub(super) fn flows(
+    collector: &Collector,
+    names: &Names<'_>,
+    clock: Clock,
+    interval: Duration,
+) -> Vec<FlowRow> {
+    let writer = Writer { collector, names, clock, interval: interval.as_secs_f64().max(0.001) };
+    let mut rows: Vec<FlowRow> =
+        collector.flows.iter().filter(|one| !one.sightings.is_empty()).map(|one| writer.row(one)).collect();
+    rows.sort_by(|one, other| {
+        let rate = other.bits_per_second().total_cmp(&one.bits_per_second());
+        rate.then(other.last_seen.cmp(&one.last_seen)).then_with(|| one.id.cmp(&other.id))
+    });
+    rows
+}
+
+struct Writer<'a> {
+    collector: &'a Collector,
+    names: &'a Names<'a>,
+    clock: Clock,
+    interval: f64,
+}
+
+impl Writer<'_> {
+    fn row(&self, conversation: &Conversation) -> FlowRow {
+        let labels = ledger::flow_labels(conversation, &self.collector.interfaces, self.names);
+        let (source_local, destination_local) = ledger::locality(conversation, self.names);
+        let destination_kind = self.names.kind(conversation.destination);
+        let [forward, reply] = [0, 1].map(|one| self.amounts(conversation, one));
+        let tcp = (labels.protocol == ProtocolName::Tcp).then(|| Tcp {
+            state: verdict::tcp_state(conversation),
+            handshake_seconds: None,
+            rtt_seconds: None,
+            retransmits: None,
+            resets: u64::from(conversation.signs().rst),
+            zero_windows: None,
+        });
+        FlowRow {
+            id: Arc::clone(&conversation.id),
+            source: self.party(conversation.source, conversation.source_peer()),
+            destination: self.party(conversation.destination, conversation.destination_peer()),
+            initiator_by: conversation.initiator_by,
+            original_destination: via::original_destination(conversation).map(|peer| OriginalDestination {
+                address: peer.address,
+                port: peer.port,
+                service: None,
+            }),
+            protocol: labels.protocol,
+            path: labels.path,
+            nat: conversation.nat(),
+            via: via::of(conversation, destination_kind, |peer| self.names.is_host(peer.address)),
+            reporter: reporter::of(source_local, destination_local),
+            overlay: None,
+            proxied_by: conversation.proxied_by.clone(),
+            forward,
+            reply,
+            hops: self.hops(conversation),
+            tcp,
+            verdict: verdict::of(conversation, self.clock.monotonic),
+            evidence: self.evidence(conversation),
+            first_seen: self.clock.wall_time(conversation.first_seen()),
+            last_seen: self.clock.wall_time(conversation.last_seen()),
+        }
+    }
+
+    fn party(&self, endpoint: netobs_common::endpoint::EndpointId, peer: Peer) -> Party {
+        Party {
+            endpoint: self.names.id(endpoint),
+            kind: self.names.kind(endpoint).into(),
+            address: peer.address,
+            port: peer.port,
+        }
+    }
+
+    fn amounts(&self, conversation: &Conversation, direction: usize) -> Amounts {
+        let now = conversation.amounts.get(direction).copied().unwrap_or(Counters::ZERO);
+        let before = conversation.before.get(direction).copied().unwrap_or(Counters::ZERO);
+        // The place may have been decided since: its count can be below the provisional one.
+        let bytes = now.bytes.saturating_sub(before.bytes);
+        Amounts::new(now, bytes as f64 * 8.0 / self.interval)
+    }
+
+    fn hops(&self, conversation: &Conversation) -> Vec<HopRow> {
+        let interfaces = &self.collector.interfaces;
+        let mut hops = Vec::with_capacity(conversation.sightings.len());
+        for direction in [HopDirection::Forward, HopDirection::Reply] {
+            for sighting in order::hops(conversation, direction, interfaces) {
+                let Some(interface) = interfaces.get(sighting.key.interface) else { continue };
+                hops.push(HopRow {
+                    direction,
+                    interface: Arc::clone(&interface.name),
+                    ifindex: interface.ifindex,
+                    hook: sighting.key.hook.into(),
+                    role: interface.role().into(),
+                    source: written(sighting, |tuple| tuple.source),
+                    destination: written(sighting, |tuple| tuple.destination),
+                    packets: sighting.seen.packets,
+                    segments: sighting.seen.segments,
+                    bytes: sighting.seen.bytes,
+                });
+            }
+        }
+        hops
+    }
+
+    fn evidence(&self, conversation: &Conversation) -> Vec<Evidence> {
+        let mut names: HashMap<u32, Arc<str>> = HashMap::new();
+        let facts =
+            facts::of(conversation).into_iter().map(|fact| Evidence {
+                kind: fact.kind,
+                count: fact.count,
+                first_seen: self.clock.wall_time(fact.first_seen),
+                last_seen: self.clock.wall_time(fact.last_seen),
+                hop: self.collector.interfaces.get(fact.interface).map(|one| {
+                    Arc::clone(names.entry(fact.interface).or_insert_with(|| Arc::clone(&one.name)))
+                }),
+                detail: None,
+            });
+        facts.collect()
+    }
+}
+
+fn written(sighting: &Sighting, end: impl Fn(&Tuple) -> Peer) -> Arc<str> {
+    let peer = end(&sighting.tuple);
+    std::net::SocketAddr::new(peer.address, peer.port).to_string().into()
+}

@@ -1,0 +1,4 @@
+//! What packets prove about reachability. Pure.
+
+pub mod facts;
+pub mod verdict;
