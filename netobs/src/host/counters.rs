@@ -34,3 +34,14 @@ pub async fn link_counters() -> anyhow::Result<HashMap<u32, LinkCounters>> {
     );
     Ok(dumped.entries.into_iter().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_loopback_has_counters() {
+        let index = nix::net::if_::if_nametoindex("lo").unwrap();
+        assert!(link_counters().await.unwrap().contains_key(&index));
+    }
+}
