@@ -39,7 +39,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Shows what `feed` brings until the user leaves, the terminal goes away or SIGTERM, SIGINT or SIGHUP comes.
 ///
-/// The view has threads of its own: a terminal that blocks must not stop an agent in the same process.
+/// The view has threads of its own: a terminal that blocks must not stop an agent in the same process. The
+/// process is expected to end soon after: the keyboard's thread spins inside `crossterm` on a closed terminal.
 ///
 /// # Errors
 /// Where there is no terminal, or it fails; the terminal is as it was before in every case.
@@ -87,7 +88,7 @@ impl Drop for StopOnDrop {
 
 fn told(outcome: Result<anyhow::Result<()>, oneshot::error::RecvError>) -> anyhow::Result<()> {
     // The thread dropped its end without a word: it panicked, and the hook printed where.
-    outcome.context("the view failed; the message above says where")?
+    outcome.unwrap_or_else(|_| bail!("the view failed; the message above says where"))
 }
 
 /// The view's own thread.
@@ -107,7 +108,13 @@ fn show(mut feed: watch::Receiver<Update>, stop: &Arc<AtomicBool>) -> anyhow::Re
         if changed {
             screen.terminal.draw(|frame| view(&state, frame)).context("the terminal takes no output")?;
         }
-        changed = take_keys(&mut state, &keys)?;
+        changed = match take_keys(&mut state, &keys) {
+            Keys::Taken => true,
+            Keys::None => false,
+            // They are read no more because of `stop`, or for a reason of their own.
+            Keys::Over if stop.load(Ordering::SeqCst) || terminal::is_hung_up() => break,
+            Keys::Over => bail!("the keyboard cannot be read any more"),
+        };
         if ticked.elapsed() >= TICK {
             ticked = Instant::now();
             state.apply(Event::Tick(Timestamp::now()));
@@ -130,24 +137,30 @@ fn show(mut feed: watch::Receiver<Update>, stop: &Arc<AtomicBool>) -> anyhow::Re
         }
         changed = true;
     }
-    if stop.load(Ordering::SeqCst) && std::thread::panicking() {
-        bail!("a part of the agent failed");
+    if screen.was_given_back() {
+        bail!("a part of netobs failed; the message above says where");
     }
     Ok(())
 }
 
-/// Waits for a key or a new size, and takes in what came with it; whether there was any.
-fn take_keys(state: &mut State, keys: &mpsc::Receiver<Event>) -> anyhow::Result<bool> {
-    let first = match keys.recv_timeout(PATIENCE) {
-        Ok(event) => event,
-        Err(mpsc::RecvTimeoutError::Timeout) => return Ok(false),
-        Err(mpsc::RecvTimeoutError::Disconnected) => bail!("the keyboard cannot be read any more"),
-    };
-    state.apply(first);
+/// What came from the keyboard.
+enum Keys {
+    Taken,
+    None,
+    Over,
+}
+
+/// Waits for a key or a new size, and takes in what came with it.
+fn take_keys(state: &mut State, keys: &mpsc::Receiver<Event>) -> Keys {
+    match keys.recv_timeout(PATIENCE) {
+        Ok(event) => state.apply(event),
+        Err(mpsc::RecvTimeoutError::Timeout) => return Keys::None,
+        Err(mpsc::RecvTimeoutError::Disconnected) => return Keys::Over,
+    }
     for event in keys.try_iter().take(BURST) {
         state.apply(event);
     }
-    Ok(true)
+    Keys::Taken
 }
 
 /// Keys and sizes, from a thread of their own: `crossterm` blocks inside an unfinished escape sequence and

@@ -52,6 +52,11 @@ impl Screen {
             }
         }
     }
+
+    /// Whether a panic gave the terminal back already.
+    pub(super) fn was_given_back(&self) -> bool {
+        !self.taken.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for Screen {
