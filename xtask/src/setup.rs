@@ -61,8 +61,8 @@ pub(crate) fn prepare(purpose: Purpose, choice: &Choice) -> Result<Toolchain> {
 
 /// Not Debian or Ubuntu: what to run there.
 fn elsewhere(toolchain_is_ready: bool, missing: &[String]) -> Result<Toolchain> {
-    println!("netobs: no apt-get here, so these are yours to run:");
     if !toolchain_is_ready {
+        println!("netobs: no apt-get here, so these are yours to run:");
         println!("    rustup toolchain install nightly --profile minimal --component rust-src");
         println!("    {}", linker::command(toolchain::UPSTREAM_LLVM));
         println!(

@@ -13,8 +13,14 @@ const FACES: &[&str] = &["export", "api", "table", "top", "web"];
 /// Start and end it.
 const EDGES: &[&str] = &["agent", "cli", "doctor", "instance", "shutdown"];
 
-/// What anybody may import: facts, and the one sanitiser of names that others choose.
-const COMMON: &[&str] = &["host::facts", "runtime::facts", "identity::text"];
+/// What anybody may import: plain data that readers found, and the one sanitiser of names that others choose.
+const COMMON: &[&str] = &[
+    "host::facts",
+    "runtime::facts",
+    "host::conntrack::Connection",
+    "host::conntrack::Tuple",
+    "identity::text",
+];
 
 /// Who must not import whom. What a row does not name is allowed, and so is [`COMMON`].
 const BARRIERS: &[(&[&str], &[&[&str]])] = &[
