@@ -2,12 +2,8 @@
 
 use std::process::ExitCode;
 
-use netobs::{cli, failure::Failure, kernel};
+use netobs::{agent, cli, kernel};
 
 fn main() -> ExitCode {
-    cli::main(cli::Engine {
-        // The observer is not part of this build yet: every command that needs one says so.
-        observe: |_, _, _| Box::pin(async { Err(Failure::access("this build cannot observe yet").into()) }),
-        cleanup: kernel::cleanup,
-    })
+    cli::main(cli::Engine { observe: agent::observe, cleanup: kernel::cleanup })
 }

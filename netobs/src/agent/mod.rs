@@ -1,1 +1,99 @@
-//! Wiring.
+//! Wiring: sources of facts, the kernel side and the collector → a report a tick.
+
+mod conntrack;
+mod interfaces;
+mod names;
+mod observer;
+mod publish;
+mod tables;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+use futures_util::{FutureExt as _, future::LocalBoxFuture};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval_at},
+};
+
+use self::observer::Observer;
+use crate::{
+    host::{self, facts::HostEvent, health::WatchHealth},
+    report::Report,
+    runtime,
+    settings::Settings,
+    shutdown::Shutdown,
+};
+
+/// The length of a tick.
+const TICK: Duration = Duration::from_secs(1);
+/// Changes seldom come alone: namespaces are read so long after the first of them.
+const NAMESPACES_AFTER: Duration = Duration::from_millis(100);
+/// Namespaces without an interface of ours are announced by nobody: they are found by looking.
+const NAMESPACES_EVERY: Duration = Duration::from_secs(10);
+/// Changes of the host taken in at once before interfaces are attached.
+const BURST: usize = 512;
+
+/// Observes until `shutdown`.
+#[must_use]
+pub fn observe(
+    settings: Settings,
+    reports: watch::Sender<Arc<Report>>,
+    shutdown: Shutdown,
+) -> LocalBoxFuture<'static, Result<()>> {
+    run(settings, reports, shutdown).boxed_local()
+}
+
+async fn run(settings: Settings, reports: watch::Sender<Arc<Report>>, shutdown: Shutdown) -> Result<()> {
+    let mut observer = Observer::start(&settings)?;
+    let (host_events, mut host) = mpsc::channel::<HostEvent>(4_096);
+    let health = Arc::new(WatchHealth::default());
+    observer.watches("netlink", Arc::clone(&health));
+    let mut links = tokio::spawn(async move { host::watch::watch(host_events, &health).await });
+    let mut conntrack = conntrack::start(&mut observer)?;
+    let (docker_updates, mut docker) = mpsc::channel(256);
+    if let Some(socket) = settings.docker_socket.clone() {
+        tokio::spawn(runtime::docker::watch(socket, docker_updates));
+    }
+
+    let mut tick = interval_at(Instant::now() + TICK, TICK);
+    // A tick that took too long is followed by a whole one: ticks never pile up.
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut namespaces_due = Some(Instant::now());
+    let mut batch = Vec::new();
+    loop {
+        let due = namespaces_due.unwrap_or_else(Instant::now);
+        tokio::select! {
+            biased;
+            () = shutdown.wait() => return Ok(()),
+            taken = host.recv_many(&mut batch, BURST) => {
+                if taken == 0 {
+                    let outcome = (&mut links).await.context("the reader of the network configuration failed")?;
+                    outcome?;
+                    anyhow::bail!("the reader of the network configuration ended");
+                }
+                let matters = observer.host_changed(batch.drain(..));
+                if matters {
+                    namespaces_due.get_or_insert(Instant::now() + NAMESPACES_AFTER);
+                }
+            }
+            Some(update) = docker.recv() => {
+                observer.containers_changed(update);
+                namespaces_due = Some(Instant::now());
+            }
+            () = tokio::time::sleep_until(due), if namespaces_due.is_some() && observer.is_synced() => {
+                namespaces_due = None;
+                observer.read_namespaces().await;
+            }
+            _ = tick.tick() => {
+                if observer.namespaces_age() >= NAMESPACES_EVERY {
+                    namespaces_due.get_or_insert(Instant::now());
+                }
+                if observer.is_synced() {
+                    let report = observer.tick(&mut conntrack).await?;
+                    reports.send_replace(Arc::new(report));
+                }
+            }
+        }
+    }
+}

@@ -18,7 +18,7 @@ use netobs_common::{
     skip::Skip,
 };
 
-pub use coverage::{Baseline, Coverage};
+pub use coverage::{Baseline, Coverage, in_our_bytes};
 pub use directory::Names;
 
 use crate::{

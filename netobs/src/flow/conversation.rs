@@ -149,6 +149,8 @@ pub struct Conversation {
     pub ended: Option<(Close, u64)>,
     /// The process that opened it on behalf of another one.
     pub proxied_by: Option<Arc<str>>,
+    /// Whether the owner of its socket was looked for.
+    pub owner_asked: bool,
 }
 
 impl Conversation {
@@ -172,6 +174,7 @@ impl Conversation {
             opened: false,
             ended: None,
             proxied_by: None,
+            owner_asked: false,
         }
     }
 

@@ -27,6 +27,10 @@ use crate::{
 /// How long a conversation is watched before it is booked: a reading may have met it between two of its
 /// hooks, and conntrack tells of it a moment later. Half a tick.
 pub const SETTLE: u64 = 500_000_000;
+/// Sightings younger than this wait for the next reading: conntrack tells of a connection after its first
+/// packet, and which conversation a sighting belongs to is decided once. Nothing is lost, for the kernel's
+/// counters go on. A fifth of a second.
+pub const FRESH: u64 = 200_000_000;
 /// How long bytes wait for a name before they are booked as unknown.
 pub const PATIENCE: u64 = 2_000_000_000;
 
@@ -88,6 +92,9 @@ impl FlowTable {
             if let Some(sighting) = conversation.sightings.iter_mut().find(|one| one.key == *key) {
                 sighting.read(*read);
             }
+            return;
+        }
+        if context.now.saturating_sub(read.first_seen) < FRESH {
             return;
         }
         let tuple = Tuple::of(key);

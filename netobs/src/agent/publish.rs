@@ -1,0 +1,173 @@
+//! What the observer knows → the report.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use netobs_common::{counters::Counters, hook::Hook};
+
+use super::{
+    names,
+    observer::{Observer, Placed},
+};
+use crate::{
+    collector::{Baseline, Collector, Coverage, in_our_bytes},
+    host::facts::{Facts, LinkCounters, LinkKind},
+    kernel::Drain,
+    report::{FlowRow, Health, InterfaceCounts, InterfaceState, MapUse, Report, SourceState, Totals, Unseen},
+};
+
+type Counted = HashMap<u32, LinkCounters>;
+
+/// Remembers both counts of interfaces that have been attached since the last tick.
+pub(super) fn baselines(
+    placed: &mut BTreeMap<u32, Placed>,
+    collector: &Collector,
+    facts: &Facts,
+    counted: &Counted,
+) {
+    for (index, one) in placed.iter_mut().filter(|(_, one)| one.baseline.is_none()) {
+        if facts.links.contains_key(index)
+            && let Some(counters) = counted.get(index)
+        {
+            one.baseline = Some(Baseline {
+                seen: seen(collector, one.number),
+                counted: in_our_bytes(one.told.role, *counters),
+            });
+        }
+    }
+}
+
+fn seen(collector: &Collector, number: u32) -> [Counters; 2] {
+    [Hook::INGRESS, Hook::EGRESS].map(|hook| collector.seen_at(number, hook))
+}
+
+/// The agent about itself.
+pub(super) fn health(
+    observer: &Observer,
+    conntrack: &'static str,
+    drain: &Drain,
+    counted: &Counted,
+) -> Health {
+    let maps = drain.fill.iter().map(|fill| MapUse {
+        map: fill.table,
+        entries: fill.entries,
+        capacity: fill.capacity,
+    });
+    let lost = observer.health.iter().map(|(source, health)| (*source, health.counts().losses));
+    let mut attach: Vec<_> = observer.placed.values().map(|one| one.attached).collect();
+    attach.sort_unstable();
+    attach.dedup();
+    Health {
+        interfaces: interfaces(observer, counted),
+        skipped: observer.collector.skipped().clone(),
+        spilled: observer.collector.spilled(),
+        maps: maps.collect(),
+        lost_events: lost.collect(),
+        sources: sources(observer, conntrack),
+        not_found: not_found(observer),
+        attach: attach.into_iter().map(|one| one.name().into()).collect(),
+        tick_seconds: observer.tick_seconds,
+    }
+}
+
+fn interfaces(observer: &Observer, counted: &Counted) -> Vec<InterfaceCounts> {
+    let row = |(index, link): (&u32, &crate::host::facts::Link)| {
+        let name: Arc<str> = link.name.as_str().into();
+        if let Some(placed) = observer.placed.get(index) {
+            let now = seen(&observer.collector, placed.number);
+            let coverage = match (&placed.baseline, counted.get(index)) {
+                (Some(baseline), Some(counters)) => {
+                    Coverage::since(baseline, now, in_our_bytes(placed.told.role, *counters))
+                }
+                _ => Coverage { seen: [Counters::ZERO; 2], counted: [Counters::ZERO; 2] },
+            };
+            let Coverage { seen, counted } = coverage;
+            return InterfaceCounts {
+                name,
+                ifindex: *index,
+                state: InterfaceState::Attached,
+                reason: None,
+                seen,
+                counted,
+            };
+        }
+        let (state, reason) = match observer.unplaced.get(index) {
+            Some((state, why)) => (*state, Some(Arc::clone(why))),
+            None => (InterfaceState::Failed, None),
+        };
+        let nothing = [Counters::ZERO; 2];
+        InterfaceCounts { name, ifindex: *index, state, reason, seen: nothing, counted: nothing }
+    };
+    observer.facts.links.iter().map(row).collect()
+}
+
+fn sources(observer: &Observer, conntrack: &'static str) -> Vec<SourceState> {
+    use crate::runtime::facts::RuntimeState;
+    let docker = match (&observer.settings.docker_socket, &observer.containers.state) {
+        (None, _) => ("disabled", None),
+        (Some(_), None) => ("absent", Some("not asked yet".into())),
+        (Some(socket), Some(state)) => {
+            let detail = match state {
+                RuntimeState::Absent { .. } => format!("no socket at {}", socket.display()),
+                RuntimeState::Unreachable { why, .. } => why.to_string(),
+                RuntimeState::Ready { runtime, version, .. } => format!("{} {version}", runtime.name()),
+            };
+            (state.name(), Some(detail.into()))
+        }
+    };
+    let owners = match &observer.owners {
+        Ok(()) => ("ready", None),
+        Err(why) => ("failing", Some(Arc::clone(why))),
+    };
+    let netns = match observer.reader.refused() {
+        None => ("ready", None),
+        Some(why) => ("failing", Some(Arc::clone(why))),
+    };
+    let state = |source, (state, detail)| SourceState { source, state, detail };
+    vec![
+        state("conntrack", (conntrack, None)),
+        state("docker", docker),
+        state("netlink", ("ready", None)),
+        state("netns", netns),
+        state("socket_owners", owners),
+    ]
+}
+
+fn not_found(observer: &Observer) -> Vec<Unseen> {
+    let mut missing = Vec::new();
+    let endpoints = observer.registry.endpoints();
+    let has = |kind| endpoints.iter().any(|one| one.kind == kind);
+    if !has(netobs_common::endpoint::Kind::CONTAINER) {
+        let socket = observer.settings.docker_socket.as_ref();
+        let docker = socket.map_or_else(String::new, |path| format!("{}, ", path.display()));
+        missing.push(Unseen {
+            what: "containers".into(),
+            looked: format!("{docker}cgroups, network namespaces").into(),
+        });
+    }
+    if !observer.facts.links.values().any(|link| matches!(link.kind, LinkKind::Tun { tap: true })) {
+        missing.push(Unseen { what: "VMs".into(), looked: "tap interfaces".into() });
+    }
+    if observer.uplinks.is_empty() {
+        missing.push(Unseen { what: "uplink".into(), looked: "default routes; name it by --uplink".into() });
+    }
+    missing
+}
+
+/// The report of a tick.
+pub(super) fn report(
+    observer: &Observer,
+    time: Timestamp,
+    interval: Duration,
+    flows: Vec<FlowRow>,
+    totals: Totals,
+    health: Health,
+) -> Report {
+    let mut endpoints: Vec<_> = observer.registry.endpoints().iter().map(|one| names::row(one)).collect();
+    endpoints.sort_by(|one, other| one.id.cmp(&other.id));
+    Report { time, node: Arc::clone(&observer.node), interval, endpoints, flows, totals, health }
+}
