@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -104,13 +104,14 @@ impl Agent {
         };
         until("the agent to be ready", Duration::from_secs(20), || {
             if let Some(status) = agent.process.ended() {
-                bail!("the agent ended ({status}): {}", agent.log());
+                // No use waiting on.
+                return Ok(Err(anyhow!("the agent ended ({status}): {}", agent.log())));
             }
             match agent.get("/readyz")?.status {
-                200 => Ok(()),
+                200 => Ok(Ok(())),
                 status => bail!("/readyz says {status}; log: {}", agent.log()),
             }
-        })?;
+        })??;
         Ok(agent)
     }
 

@@ -2,7 +2,9 @@
 //! what it says with what the machine says. The cases are in `tests/`.
 
 pub mod agent;
+pub mod bare;
 pub mod bpf;
+pub mod contract;
 pub mod counters;
 pub mod docker_site;
 pub mod dockerd;
@@ -22,4 +24,5 @@ pub mod residue;
 pub mod site;
 pub mod stage;
 pub mod suite;
+pub mod terminal;
 pub mod traffic;
