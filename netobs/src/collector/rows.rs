@@ -2,16 +2,12 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use netobs_common::counters::Counters;
+use netobs_common::{counters::Counters, endpoint::EndpointId};
 
 use super::{Clock, Collector, Names};
 use crate::{
     evidence::{facts, verdict},
-    flow::{
-        conversation::{Conversation, Sighting},
-        table::Directory,
-        tuple::{Peer, Tuple},
-    },
+    flow::{conversation::Conversation, table::Directory, tuple::Peer},
     path::{ledger, order, reporter, via},
     report::{
         Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Party, ProtocolName, Tcp,
@@ -58,8 +54,8 @@ impl Writer<'_> {
         });
         FlowRow {
             id: Arc::clone(&conversation.id),
-            source: self.party(conversation.source, conversation.source_peer()),
-            destination: self.party(conversation.destination, conversation.destination_peer()),
+            source: self.party(conversation.source, conversation.original().source_shown()),
+            destination: self.party(conversation.destination, conversation.translated().destination_shown()),
             initiator_by: conversation.initiator_by,
             original_destination: via::original_destination(conversation).map(|peer| OriginalDestination {
                 address: peer.address,
@@ -84,7 +80,7 @@ impl Writer<'_> {
         }
     }
 
-    fn party(&self, endpoint: netobs_common::endpoint::EndpointId, peer: Peer) -> Party {
+    fn party(&self, endpoint: EndpointId, peer: Peer) -> Party {
         Party {
             endpoint: self.names.id(endpoint),
             kind: self.names.kind(endpoint).into(),
@@ -113,8 +109,8 @@ impl Writer<'_> {
                     ifindex: interface.ifindex,
                     hook: sighting.key.hook.into(),
                     role: interface.role().into(),
-                    source: written(sighting, |tuple| tuple.source),
-                    destination: written(sighting, |tuple| tuple.destination),
+                    source: written(sighting.tuple.source_shown()),
+                    destination: written(sighting.tuple.destination_shown()),
                     packets: sighting.seen.packets,
                     segments: sighting.seen.segments,
                     bytes: sighting.seen.bytes,
@@ -141,7 +137,6 @@ impl Writer<'_> {
     }
 }
 
-fn written(sighting: &Sighting, end: impl Fn(&Tuple) -> Peer) -> Arc<str> {
-    let peer = end(&sighting.tuple);
+fn written(peer: Peer) -> Arc<str> {
     std::net::SocketAddr::new(peer.address, peer.port).to_string().into()
 }

@@ -64,6 +64,25 @@ impl Tuple {
         if self.source <= self.destination { self } else { self.reversed() }
     }
 
+    /// The sender as it is shown.
+    #[must_use]
+    pub const fn source_shown(&self) -> Peer {
+        self.shown(self.source)
+    }
+
+    /// The receiver as it is shown.
+    #[must_use]
+    pub const fn destination_shown(&self) -> Peer {
+        self.shown(self.destination)
+    }
+
+    /// An echo's identifier stands for a port on both sides; type and code of other messages, which the key
+    /// holds in the port's place, are none.
+    const fn shown(&self, peer: Peer) -> Peer {
+        let control = matches!(self.protocol(), Protocol::ICMP | Protocol::ICMPV6);
+        if control && self.source.port != self.destination.port { Peer { port: 0, ..peer } } else { peer }
+    }
+
     /// The protocol by the closed set of the metrics.
     #[must_use]
     pub const fn protocol(&self) -> Protocol {
