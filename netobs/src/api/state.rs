@@ -68,6 +68,10 @@ impl Faces {
         let mut reports = self.reports.clone();
         while reports.changed().await.is_ok() {
             self.pulse.beat(Instant::now());
+            let current = Arc::clone(&reports.borrow_and_update());
+            for cache in [&self.endpoints, &self.flows, &self.status, &self.open_metrics, &self.classic] {
+                cache.expire(&current);
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use crate::{
     client::{Client, connect_or_start, feed},
     doctor::may_observe,
     host::environment,
+    shutdown::Shutdown,
     table::Look,
     top,
 };
@@ -23,14 +24,20 @@ const FIRST_RATES: Duration = Duration::from_millis(2_200);
 pub(super) fn run(engine: Engine, cli: &Cli, arguments: &TopArgs) -> anyhow::Result<()> {
     let settings = settings(cli)?;
     let once = arguments.once || arguments.output == Output::Json;
+    let shutdown = Shutdown::default();
+    shutdown.on_signals()?;
     wait(async {
         let may_start = may_observe(environment::read().capabilities);
-        let mut connected = connect_or_start(engine.observe, &settings, may_start, output::note).await?;
+        let mut connected = tokio::select! {
+            connected = connect_or_start(engine.observe, &settings, may_start, output::note) => connected?,
+            () = shutdown.wait() => return Ok(()),
+        };
         let shown = if once {
-            if connected.inside.is_some() {
-                sleep(FIRST_RATES).await;
+            let rates = if connected.inside.is_some() { FIRST_RATES } else { Duration::ZERO };
+            tokio::select! {
+                () = shutdown.wait() => Ok(()),
+                () = sleep(rates) => print(&connected.client, arguments.output).await,
             }
-            print(&connected.client, arguments.output).await
         } else {
             // Nothing is logged: the terminal belongs to the view.
             top::run(feed(connected.client.clone())).await

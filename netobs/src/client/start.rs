@@ -127,7 +127,13 @@ impl Inside {
 }
 
 impl Drop for Inside {
+    /// A command that ends early, by a signal for example, still waits until what was attached is detached:
+    /// a filter on clsact would stay.
     fn drop(&mut self) {
         self.shutdown.trigger();
+        let begun = Instant::now();
+        while !self.is_over() && begun.elapsed() < STOP {
+            thread::sleep(LOOK);
+        }
     }
 }
