@@ -1,15 +1,18 @@
 //! Programs on both hooks of an interface: TCX at the head of the chain, else clsact filters of our own.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use anyhow::{Context as _, Result};
 use aya::programs::{
     LinkOrder, ProgramError, SchedClassifier, TcAttachType,
-    tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle},
+    tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
 };
 use netobs_common::interface::Interface;
 
-use super::{EGRESS, INGRESS, Kernel, cleanup};
+use super::{EGRESS, INGRESS, Kernel, cleanup, clsact};
 
 /// Before every other filter: an observer behind a filter that takes packets away would not see them.
 const PRIORITY: u16 = 1;
@@ -52,11 +55,32 @@ impl Attached {
 pub(super) struct Attachments {
     mode: AttachMode,
     links: BTreeMap<u32, (Attached, [SchedClassifierLink; 2])>,
+    /// Interfaces that had no clsact before.
+    added: BTreeSet<u32>,
 }
 
 impl Attachments {
     pub(super) const fn new(mode: AttachMode) -> Self {
-        Self { mode, links: BTreeMap::new() }
+        Self { mode, links: BTreeMap::new(), added: BTreeSet::new() }
+    }
+
+    /// Takes links and what they needed off an interface, which may be gone already.
+    fn release(&mut self, index: u32) {
+        drop(self.links.remove(&index));
+        if self.added.remove(&index)
+            && let Err(error) = clsact::remove_if_empty(index)
+        {
+            tracing::debug!(index, %error, "clsact stays");
+        }
+    }
+}
+
+impl Drop for Attachments {
+    fn drop(&mut self) {
+        let indexes: Vec<u32> = self.links.keys().copied().collect();
+        for index in indexes {
+            self.release(index);
+        }
     }
 }
 
@@ -75,7 +99,7 @@ impl Kernel {
         };
         let mut result = Err(anyhow::anyhow!("no way to attach"));
         for &kind in kinds {
-            result = self.attach_by(kind, name).map(|links| (kind, links));
+            result = self.attach_by(kind, index, name).map(|links| (kind, links));
             match &result {
                 Ok(_) => break,
                 Err(error) if kind == Attached::Tcx && has_no_tcx(error) => continue,
@@ -96,9 +120,7 @@ impl Kernel {
 
     /// Takes the programs off an interface, which may be gone already.
     pub fn detach(&mut self, index: u32) {
-        if let Some((_, links)) = self.attachments.links.remove(&index) {
-            drop(links);
-        }
+        self.attachments.release(index);
         self.forget_interface(index);
     }
 
@@ -108,12 +130,10 @@ impl Kernel {
         self.attachments.links.contains_key(&index)
     }
 
-    fn attach_by(&mut self, kind: Attached, name: &str) -> Result<[SchedClassifierLink; 2]> {
+    fn attach_by(&mut self, kind: Attached, index: u32, name: &str) -> Result<[SchedClassifierLink; 2]> {
         if kind == Attached::Clsact {
-            match tc::qdisc_add_clsact(name) {
-                Ok(()) => {}
-                Err(error) if is_there_already(&error) => {}
-                Err(error) => return Err(error).context("adding the clsact queueing discipline"),
+            if clsact::add(name)? {
+                self.attachments.added.insert(index);
             }
             cleanup::sweep(name)?;
         }
@@ -153,14 +173,6 @@ fn has_no_tcx(error: &anyhow::Error) -> bool {
             error.io_error.raw_os_error() == Some(libc::EINVAL)
                 || error.io_error.kind() == io::ErrorKind::Unsupported
         }
-        _ => false,
-    }
-}
-
-fn is_there_already(error: &TcError) -> bool {
-    match error {
-        TcError::AlreadyAttached => true,
-        TcError::NetlinkError(error) => error.raw_os_error() == Some(libc::EEXIST),
         _ => false,
     }
 }

@@ -117,7 +117,9 @@ fn refused(program: &str, error: &ProgramError) -> anyhow::Error {
             tracing::debug!(program, %verifier_log, "the verifier's log");
             let hint = match io_error.raw_os_error() {
                 Some(libc::EPERM) => "CAP_BPF and CAP_NET_ADMIN are needed",
-                Some(libc::EACCES) => "the verifier refused it; CAP_PERFMON is needed too; --log-level debug has its log",
+                Some(libc::EACCES) => {
+                    "the verifier refused it; CAP_PERFMON is needed too; --log-level debug has its log"
+                }
                 _ => "--log-level debug has the verifier's log",
             };
             anyhow::anyhow!("the kernel refused the program {program}: {io_error} ({hint})")

@@ -2,6 +2,7 @@
 
 mod attach;
 mod cleanup;
+mod clsact;
 mod drain;
 mod load;
 mod object;
