@@ -5,12 +5,24 @@ use super::{
     args::{AgentArgs, Cli},
     logging, output,
 };
-use crate::{daemon, settings::Settings, shutdown::Shutdown};
+use crate::{
+    daemon, doctor::lacking, failure::Failure, host::environment, settings::Settings, shutdown::Shutdown,
+};
 
 pub(super) fn run(engine: Engine, cli: &Cli, arguments: &AgentArgs) -> anyhow::Result<()> {
     let settings = Settings::resolve(arguments.layer.clone(), cli.config.as_deref())?;
     if arguments.check {
         return output::print(&toml::to_string(&settings)?).map(drop);
+    }
+    // Said before anything is bound. A container may hold them and still be refused; then the kernel's own
+    // answer is the message.
+    let lacking = lacking(environment::read().capabilities);
+    if !lacking.is_empty() {
+        let lacking = lacking.join(", ");
+        return Err(Failure::access(format!(
+            "observing needs {lacking}: run as root; `netobs doctor` says more"
+        ))
+        .into());
     }
     logging::start(settings.log_level, settings.log_format);
     let shutdown = Shutdown::default();

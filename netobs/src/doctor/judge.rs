@@ -18,10 +18,20 @@ const OLDEST: KernelVersion = KernelVersion { major: 5, minor: 10, patch: 0 };
 /// Whether this process may load and attach: what decides if a command starts an agent inside itself.
 #[must_use]
 pub fn may_observe(capabilities: Capabilities) -> bool {
+    lacking(capabilities).is_empty()
+}
+
+/// The capabilities without which nothing can be observed, of those this process does not hold.
+#[must_use]
+pub fn lacking(capabilities: Capabilities) -> Vec<&'static str> {
     // CAP_SYS_ADMIN includes CAP_BPF and CAP_PERFMON (capabilities(7)), not CAP_NET_ADMIN.
-    let loads = capabilities.has(Capabilities::SYS_ADMIN)
-        || capabilities.has(Capabilities::BPF.and(Capabilities::PERFMON));
-    loads && capabilities.has(Capabilities::NET_ADMIN)
+    let admin = capabilities.has(Capabilities::SYS_ADMIN);
+    let table = [
+        ("CAP_NET_ADMIN", capabilities.has(Capabilities::NET_ADMIN)),
+        ("CAP_BPF", admin || capabilities.has(Capabilities::BPF)),
+        ("CAP_PERFMON", admin || capabilities.has(Capabilities::PERFMON)),
+    ];
+    table.into_iter().filter(|(_, held)| !held).map(|(name, _)| name).collect()
 }
 
 /// One check for each thing.
@@ -264,7 +274,7 @@ mod tests {
                 ("cap_sys_ptrace".into(), Degraded),
             ]
         );
-        assert!(!may_observe(Capabilities(0)));
+        assert_eq!(lacking(Capabilities(0)), ["CAP_NET_ADMIN", "CAP_BPF", "CAP_PERFMON"]);
     }
 
     #[test]

@@ -5,5 +5,5 @@ mod judge;
 mod read;
 
 pub use document::{Check, CheckStatus, DoctorDocument};
-pub use judge::{checks, may_observe};
+pub use judge::{checks, lacking, may_observe};
 pub use read::{DockerAnswer, Findings, read};
