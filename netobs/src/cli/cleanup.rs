@@ -5,6 +5,7 @@ use crate::{
     api::{Occupant, occupant, remove_stale},
     failure::Failure,
     host::environment::{self, Capabilities},
+    instance::Instance,
 };
 
 pub(super) fn run(engine: Engine, cli: &Cli) -> anyhow::Result<()> {
@@ -20,6 +21,8 @@ pub(super) fn run(engine: Engine, cli: &Cli) -> anyhow::Result<()> {
     if !environment::read().capabilities.has(Capabilities::NET_ADMIN) {
         return Err(Failure::access("removing filters needs CAP_NET_ADMIN: run as root").into());
     }
+    // Its socket may be another one: the lock tells of any agent whose filters these would be.
+    let _alone = Instance::acquire()?;
     let mut removed = (engine.cleanup)()?;
     if remove_stale(&socket)? {
         removed.push(format!("socket {}", socket.display()));

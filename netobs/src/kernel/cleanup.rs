@@ -8,11 +8,11 @@ use aya::programs::{
     tc::{self, TcError},
 };
 
-use super::{EGRESS, INGRESS};
+use super::{EGRESS, INGRESS, clsact};
 
 /// Removes our filters from every interface of this network namespace; says what was removed. TCX links,
 /// socket programs and tables are gone with the process that had them, so filters are all there can be.
-/// The clsact queueing discipline stays: it may carry others' filters, and without any it does nothing.
+/// The clsact queueing discipline goes with the last of its filters if that was ours.
 ///
 /// # Errors
 /// Where interfaces cannot be listed or a filter cannot be removed.
@@ -21,7 +21,13 @@ pub fn cleanup() -> Result<Vec<String>> {
     let interfaces = nix::net::if_::if_nameindex().context("listing interfaces")?;
     for interface in &interfaces {
         let Ok(name) = interface.name().to_str() else { continue };
-        removed.extend(sweep(name)?);
+        let swept = sweep(name)?;
+        if !swept.is_empty()
+            && let Err(error) = clsact::remove_if_empty(interface.index())
+        {
+            tracing::debug!(interface = name, %error, "clsact stays");
+        }
+        removed.extend(swept);
     }
     Ok(removed)
 }
