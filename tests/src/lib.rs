@@ -17,6 +17,7 @@ pub mod interval;
 pub mod lab;
 pub mod ledger;
 pub mod netns;
+pub mod packets;
 pub mod place;
 pub mod process;
 pub mod require;

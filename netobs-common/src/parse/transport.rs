@@ -11,9 +11,28 @@ use crate::{
 #[inline(always)]
 pub(super) fn read(packet: &impl Packet, offset: usize, headers: &mut Headers) -> Result<(), Skip> {
     headers.length = offset as u32;
-    if headers.fragment == Fragment::LATER {
+    if headers.fragment != Fragment::LATER {
+        layer(packet, offset, headers)?;
+    }
+    within(packet.length(), headers)
+}
+
+/// Headers end where the packet ends at the latest. Not all of their bytes are read, so this is said once.
+#[inline(always)]
+fn within(packet: u32, headers: &mut Headers) -> Result<(), Skip> {
+    if headers.length <= packet {
         return Ok(());
     }
+    if headers.fragment == Fragment::FIRST {
+        // The rest of the header is in the next fragment.
+        headers.length = packet;
+        return Ok(());
+    }
+    Err(Skip::TRUNCATED)
+}
+
+#[inline(always)]
+fn layer(packet: &impl Packet, offset: usize, headers: &mut Headers) -> Result<(), Skip> {
     match headers.proto {
         Proto::TCP => tcp(packet, offset, headers),
         Proto::UDP => {
