@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::{
+    SocketFile,
     fixtures::{INSPECT, NETWORKS, VERSION, WEB},
     watch,
 };
@@ -273,7 +274,15 @@ async fn everything_that_runs_comes_first_then_what_changes() {
     let RuntimeUpdate::Changed(web) = next(&mut updates).await else { panic!() };
     assert_eq!((&*web.name, web.networks.len()), ("web", 2));
 
+    let looked = daemon.inspections.load(Ordering::SeqCst);
     daemon.happens("rename"); // and nothing is different after all: nothing is said
+    timeout(Duration::from_secs(2), async {
+        while daemon.inspections.load(Ordering::SeqCst) == looked {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("another look");
     daemon.running.store(0, Ordering::SeqCst);
     daemon.happens("die");
     assert_eq!(next(&mut updates).await, RuntimeUpdate::Gone(WEB.into()));
@@ -320,6 +329,20 @@ async fn a_daemon_that_returns_is_listed_again_within_seconds() {
         }
     }
     assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
+}
+
+#[tokio::test]
+async fn a_socket_made_anew_ends_the_wait_and_the_same_one_does_not() {
+    let place = Place::new();
+    drop(place.listen());
+    let before = SocketFile::read(&place.socket).await;
+    let same = timeout(Duration::from_millis(1_200), before.made_anew(&place.socket)).await;
+    assert!(same.is_err(), "nothing has changed");
+    std::fs::remove_file(&place.socket).unwrap();
+    let gone = timeout(Duration::from_millis(1_200), before.made_anew(&place.socket)).await;
+    assert!(gone.is_err(), "a socket that is gone is no reason to try");
+    drop(place.listen());
+    assert!(timeout(Duration::from_secs(2), before.made_anew(&place.socket)).await.is_ok());
 }
 
 #[tokio::test]

@@ -133,12 +133,27 @@ fn an_unnamed_stack_is_known_by_its_namespace_and_its_addresses_by_looking_insid
 }
 
 #[test]
+fn a_pair_inside_the_stack_is_not_taken_for_its_way_out() {
+    // The stack's eth0 is 5; 6 and 10 are a pair of its own, and 10 is our index of its veth by chance.
+    let mut world = World::new();
+    world.veth(10, Some(0), 3).lower = Some(5);
+    let namespace = world.namespace(100, Some(0), 1000);
+    namespace.links.push(Link { lower: Some(10), ..link(4, "inner", LinkKind::Veth) });
+    namespace.links.push(Link { lower: Some(10), ..link(5, "eth0", LinkKind::Veth) });
+    namespace.addresses = vec![address(4, "10.0.0.1", 8), address(5, "172.17.0.40", 16)];
+    assert_eq!(world.look().behind(10).interfaces[0].addresses, [ip("172.17.0.40")]);
+}
+
+#[test]
 fn where_nothing_else_is_known_neighbours_tell_the_address() {
     let mut world = World::new();
     world.veth(10, Some(0), 3);
     world.namespace(100, Some(0), 1000);
     world.learned(10, 3, mac(0x40));
+    world.learned(10, 3, mac(10)); // the port's own, which is the host's
+    world.fdb.last_mut().unwrap().is_local = true;
     world.neighbour(3, "172.17.0.40", mac(0x40));
+    world.neighbour(3, "172.17.0.42", mac(10));
     world.neighbour(3, "172.17.0.41", mac(0x41)); // behind another port
     let found = world.look().behind(10);
     assert_eq!(found.interfaces[0].addresses, [ip("172.17.0.40")]);

@@ -80,6 +80,31 @@ fn a_reused_inode_is_another_stack() {
 }
 
 #[test]
+fn an_interface_whose_other_end_moves_on_belongs_to_another_stack() {
+    let mut world = World::new();
+    world.veth(10, Some(0), 3);
+    world.namespace(100, Some(0), 1000);
+    let before = world.look().behind(10).number;
+    world.namespace(101, Some(1), 1001);
+    world.link(10).peer_namespace = Some(1);
+    let after = world.look().behind(10);
+    assert_eq!(&*after.id, "netns/101");
+    assert_ne!(after.number, before);
+}
+
+#[test]
+fn a_container_started_again_is_not_looked_for_in_its_old_namespace() {
+    let mut world = World::with_web();
+    let before = world.look().behind(10).number;
+    let web = Arc::get_mut(&mut world.containers[0]).unwrap();
+    (web.pid, web.started_at) = (1002, Some(jiff::Timestamp::from_second(500).unwrap()));
+    world.look();
+    let old = world.behind(10);
+    assert_eq!((old.number, &*old.id), (before, "container/web~16"), "remembered");
+    assert_eq!(world.named("container/web").netns, None, "nothing says where it is now");
+}
+
+#[test]
 fn a_container_started_again_is_a_new_stack_with_the_same_name() {
     let mut world = World::with_web();
     let before = world.look().behind(10).number;

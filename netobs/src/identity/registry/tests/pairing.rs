@@ -72,6 +72,14 @@ fn a_namespace_without_link_or_container_of_ours_is_somebody_elses() {
 }
 
 #[test]
+fn our_own_namespace_is_never_behind_an_interface() {
+    let mut world = World::new();
+    world.namespace(OWN, Some(4), 1);
+    world.veth(10, Some(4), 3);
+    assert_eq!(world.look().ids(), ["host"]);
+}
+
+#[test]
 fn every_veth_and_tap_has_an_owner_at_once() {
     let mut world = World::new();
     world.veth(10, Some(9), 3); // a namespace nobody has looked at
