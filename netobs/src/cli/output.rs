@@ -21,10 +21,10 @@ pub(super) fn print(text: &str) -> anyhow::Result<Reader> {
     print_bytes(text.as_bytes())
 }
 
-/// As [`print`], of bytes.
+/// As [`print()`], of bytes.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(super) fn print_bytes(bytes: &[u8]) -> anyhow::Result<Reader> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -37,7 +37,7 @@ pub(super) fn print_bytes(bytes: &[u8]) -> anyhow::Result<Reader> {
 /// Writes a document as JSON, two spaces deep, with a new line at its end.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(super) fn print_json<T: serde::Serialize>(document: &T) -> anyhow::Result<Reader> {
     let mut text =
         serde_json::to_string_pretty(document).context("the document cannot be written as JSON")?;

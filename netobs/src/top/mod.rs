@@ -1,6 +1,6 @@
 //! Documents from an agent → a live picture of the flows on a terminal, or one table of them.
 //!
-//! [`State`] and [`view`] are pure; [`run`] is the only part that touches a terminal.
+//! [`State`] and [`view()`] are pure; [`run()`] is the only part that touches a terminal.
 
 mod ended;
 mod facts;
