@@ -210,3 +210,6 @@ impl Clock {
         self.wall.checked_add(shift).unwrap_or(self.wall)
     }
 }
+
+#[cfg(test)]
+mod tests;
