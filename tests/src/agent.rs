@@ -181,7 +181,10 @@ impl Agent {
         all.extend(["-o", "json"]);
         let done = self.client(&all)?;
         if !done.status.success() {
-            bail!("netobs {}: {}: {}", all.join(" "), done.status, done.stderr.trim());
+            let agent =
+                if Path::new(&format!("/proc/{}/fd", self.id())).exists() { "runs" } else { "is gone" };
+            let said = format!("{}: {}", done.status, done.stderr.trim());
+            bail!("netobs {}: {said}\n  the agent {agent}; its log:\n{}", all.join(" "), self.log());
         }
         serde_json::from_str(&done.stdout)
             .with_context(|| format!("netobs {}: {:.300}", all.join(" "), done.stdout))

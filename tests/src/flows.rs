@@ -103,6 +103,15 @@ impl Flow {
         hops.map(|hop| format!("{} {}", hop.interface, hop.hook)).collect()
     }
 
+    /// `address:port` as the source addressed it, before translation.
+    #[must_use]
+    pub fn addressed(&self) -> String {
+        let own = (self.destination.address.clone().unwrap_or_default(), self.destination.port);
+        let original = self.original_destination.as_ref().map(|to| (to.address.clone(), to.port));
+        let (address, port) = original.unwrap_or(own);
+        format!("{address}:{}", port.unwrap_or_default())
+    }
+
     /// One line for a failure message.
     #[must_use]
     pub fn brief(&self) -> String {

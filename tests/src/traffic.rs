@@ -99,8 +99,8 @@ pub fn ping(place: &Place, to: &str, count: u32) -> Result<()> {
     Ok(())
 }
 
-/// Sends exactly `count` datagrams of `size` bytes from one port to a sink that counts them all; returns the
-/// sender's port.
+/// Sends exactly `count` datagrams of `size` bytes, `rate` a second, from one port to a sink that counts them
+/// all; returns the sender's port.
 ///
 /// # Errors
 /// When the sink received fewer.
@@ -109,14 +109,22 @@ pub fn datagrams(
     to: &Place,
     listen: &str,
     target: &str,
-    count: u32,
-    size: usize,
+    (count, size, rate): (u32, usize, u32),
 ) -> Result<u16> {
     let port = port_of(listen)?;
-    let (count_text, size_text) = (count.to_string(), size.to_string());
+    let (count_text, size_text, rate_text) = (count.to_string(), size.to_string(), rate.to_string());
     let sink = to.traffic(&["udp-sink", listen, "--count", &count_text])?;
     let sink = serve(to, sink, "udp", port)?;
-    let mut send = from.traffic(&["udp-send", target, "--count", &count_text, "--size", &size_text])?;
+    let mut send = from.traffic(&[
+        "udp-send",
+        target,
+        "--count",
+        &count_text,
+        "--size",
+        &size_text,
+        "--rate",
+        &rate_text,
+    ])?;
     let sent_from = run_within(&mut send, LONG)?;
     let received = sink.output()?;
     if received.trim() != count_text {

@@ -66,6 +66,8 @@ struct Dropper<'a> {
     filter: Option<(PathBuf, String)>,
 }
 
+/// Where the foreign filter stands: behind any of ours.
+const PREFERENCE: &str = "pref 30000";
 const FOREIGN: &str = "pref 30000 handle 0x77";
 
 impl<'a> Dropper<'a> {
@@ -131,6 +133,8 @@ fn both_ways(bare: &Bare, attach: &str, kind: Kind) -> Result<()> {
     for (interface, place, hook) in
         [(LEFT_VETH, Tcx::Ingress, "ingress"), (RIGHT_VETH, Tcx::Egress, "egress")]
     {
+        // The agent books what it has seen within two ticks.
+        thread::sleep(Duration::from_millis(2200));
         let seen_before = requests_at(&agent, interface, hook)?;
         let dropper = Dropper::attach(bare, kind, interface, place)?;
         ensure!(!pings(bare), "{kind:?} dropper at {interface} {hook} does not drop behind ours on {attach}");
@@ -174,7 +178,7 @@ fn must_be_attached(bare: &Bare, mode: &str) -> Result<()> {
     for interface in ["lo", "up0", "lab0", LEFT_VETH, RIGHT_VETH] {
         for hook in ["ingress", "egress"] {
             let word = format!("{interface} {hook} ");
-            let mut own = found.iter().filter(|line| line.starts_with(&word) && !line.contains(FOREIGN));
+            let mut own = found.iter().filter(|line| line.starts_with(&word) && !line.contains(PREFERENCE));
             let tcx = if mode == "tcx" { "tcx netobs" } else { "netobs" };
             ensure!(
                 own.clone().count() == 1 && own.all(|line| line.contains(tcx)),

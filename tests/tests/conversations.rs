@@ -49,6 +49,7 @@ fn main() -> ExitCode {
             case("outside_to_host", outside_to_host),
             case("loopback_counts_once", loopback_counts_once),
             case("fragments_belong_to_their_datagram", fragments_belong_to_their_datagram),
+            case("a_known_number_of_bytes_is_counted_to_the_byte", a_known_number_of_bytes),
             case("a_hundred_connections_are_a_hundred_flows", a_hundred_connections_are_a_hundred_flows),
         ],
     )
@@ -64,7 +65,8 @@ fn transfer(
     let listener = traffic::iperf_server(server, server_port)?;
     let (interval, run) = stage.observe(|| traffic::iperf(client, target, port, TRANSFER))?;
     drop(listener);
-    let flow = one_tcp_flow(&interval, run.port)?;
+    let addressed = format!("{target}:{port}");
+    let flow = one_tcp_flow(&interval, run.port, &addressed)?;
     let headers = 20 + 32 + 14;
     ensure!(
         flow.forward.bytes > run.sent
@@ -78,9 +80,11 @@ fn transfer(
     Ok((interval, flow))
 }
 
-fn one_tcp_flow(interval: &Interval, port: u16) -> Result<Flow> {
-    let what = format!("the TCP connection from port {port}");
-    Ok(flows::only(interval.flows(), &what, |flow| from_port(flow, "tcp", port))?.clone())
+/// The connection from this port to this `address:port`, as its client knows it.
+fn one_tcp_flow(interval: &Interval, port: u16, target: &str) -> Result<Flow> {
+    let what = format!("the TCP connection from port {port} to {target}");
+    let fits = |flow: &Flow| from_port(flow, "tcp", port) && flow.addressed() == target;
+    Ok(flows::only(interval.flows(), &what, fits)?.clone())
 }
 
 /// Both findings, not only the first.
@@ -153,7 +157,8 @@ fn pings(stage: &Stage, from: &Place, to: &str, expected: Expected) -> Result<()
     let described = |flow: &Flow| {
         flow.protocol == "icmp"
             && flow.source.endpoint.as_ref() == Some(&expected.source.0)
-            && flow.forward.packets == 1000
+            && flow.destination.address.as_deref() == Some(to)
+            && flow.forward.packets >= 1000
     };
     let flow = flows::only(interval.flows(), "the thousand pings", described)?;
     let exact = flow.forward.bytes == 98_000 && flow.reply.packets == 1000 && flow.reply.bytes == 98_000;
@@ -174,8 +179,9 @@ fn thousand_datagrams(
     target: &str,
     expected: Expected,
 ) -> Result<()> {
-    let (interval, port) = stage
-        .observe(|| traffic::datagrams(from, to, "0.0.0.0:9000", &format!("{target}:9000"), 1000, 1000))?;
+    let (interval, port) = stage.observe(|| {
+        traffic::datagrams(from, to, "0.0.0.0:9000", &format!("{target}:9000"), (1000, 1000, 10_000))
+    })?;
     let flow = flows::only(interval.flows(), "the datagrams", |flow| from_port(flow, "udp", port))?;
     let exact = flow.forward.packets == 1000 && flow.forward.bytes == 1_042_000 && flow.reply.packets == 0;
     let numbers = if exact {
@@ -349,7 +355,7 @@ fn host_to_published_port_on_localhost(stage: &Stage) -> Result<()> {
     let server = traffic::tcp_server(&stage.place(PUBLISHED)?, "0.0.0.0:80")?;
     let (interval, ports) = stage.observe(|| traffic::connect(&stage.node(), "127.0.0.1:8080", 1, 50_000))?;
     drop(server);
-    let client = one_tcp_flow(&interval, *ports.first().context("no port")?)?;
+    let client = one_tcp_flow(&interval, *ports.first().context("no port")?, "127.0.0.1:8080")?;
     let on_loopback = Expected {
         protocol: "tcp",
         source: host(),
@@ -383,7 +389,7 @@ fn container_to_published_port_by_the_proxy(stage: &Stage) -> Result<()> {
     let target = format!("{NODE}:8080");
     let (interval, ports) = stage.observe(|| traffic::connect(&stage.place(PLAIN)?, &target, 1, 50_000))?;
     drop(server);
-    let client = one_tcp_flow(&interval, *ports.first().context("no port")?)?;
+    let client = one_tcp_flow(&interval, *ports.first().context("no port")?, &target)?;
     let first = Expected { via: None, ..direct(stage, PLAIN, false)? };
     both(both(interval.must_be_exact(), first.compare(&client)), proxied(stage, &interval))
 }
@@ -444,8 +450,9 @@ fn loopback_counts_once(stage: &Stage) -> Result<()> {
 fn fragments_belong_to_their_datagram(stage: &Stage) -> Result<()> {
     let web = stage.site.address(WEB)?;
     let (from, to) = (stage.place(PLAIN)?, stage.place(WEB)?);
-    let (interval, port) = stage
-        .observe(|| traffic::datagrams(&from, &to, "0.0.0.0:9001", &format!("{web}:9001"), 100, 8000))?;
+    let (interval, port) = stage.observe(|| {
+        traffic::datagrams(&from, &to, "0.0.0.0:9001", &format!("{web}:9001"), (100, 8000, 500))
+    })?;
     let flow =
         flows::only(interval.flows(), "the fragmented datagrams", |flow| from_port(flow, "udp", port))?;
     interval.must_be_exact()?;
@@ -461,15 +468,31 @@ fn fragments_belong_to_their_datagram(stage: &Stage) -> Result<()> {
 
 fn a_hundred_connections_are_a_hundred_flows(stage: &Stage) -> Result<()> {
     let web = stage.site.address(WEB)?;
+    let target = format!("{web}:7100");
     let server = traffic::tcp_server(&stage.place(WEB)?, "0.0.0.0:7100")?;
-    let (interval, ports) =
-        stage.observe(|| traffic::connect(&stage.place(PLAIN)?, &format!("{web}:7100"), 100, 10))?;
+    let (interval, ports) = stage.observe(|| traffic::connect(&stage.place(PLAIN)?, &target, 100, 10))?;
     drop(server);
     interval.must_be_exact()?;
     ensure!(ports.len() == 100);
     for port in ports {
-        let flow = one_tcp_flow(&interval, port)?;
+        let flow = one_tcp_flow(&interval, port, &target)?;
         bridged(stage, PLAIN, WEB)?.compare(&flow)?;
     }
+    Ok(())
+}
+
+/// 50,000,000 bytes of payload: what the flow carried, less the headers of its packets, is exactly that.
+fn a_known_number_of_bytes(stage: &Stage) -> Result<()> {
+    const PAYLOAD: u64 = 50_000_000;
+    let target = format!("{}:7101", stage.site.address(WEB)?);
+    let server = traffic::tcp_server(&stage.place(WEB)?, "0.0.0.0:7101")?;
+    let bytes = usize::try_from(PAYLOAD)?;
+    let (interval, ports) = stage.observe(|| traffic::connect(&stage.place(PLAIN)?, &target, 1, bytes))?;
+    drop(server);
+    interval.must_be_exact()?;
+    let flow = one_tcp_flow(&interval, *ports.first().context("no port")?, &target)?;
+    // Ethernet, IPv4, TCP with timestamps; the SYN has eight bytes of options more.
+    let payload = flow.forward.bytes - (14 + 20 + 32) * flow.forward.packets - 8;
+    ensure!(payload == PAYLOAD, "{PAYLOAD} bytes of payload are {payload}: {}", flow.brief());
     Ok(())
 }

@@ -116,8 +116,7 @@ fn datagrams_and_pings_are_counted_exactly(site: &DockerSite) -> Result<()> {
         &site.place(WEB)?,
         "0.0.0.0:9000",
         &format!("{web}:9000"),
-        1000,
-        1000,
+        (1000, 1000, 10_000),
     )?;
     traffic::ping(&site.place(PLAIN)?, &web, 1000)?;
     let after = counters::snapshot(&site.site.node())?;
