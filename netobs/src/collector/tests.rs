@@ -1,6 +1,9 @@
 //! The judging middle as a whole, on a made-up host: packets that travel ways in, reports out.
 
+mod apart;
 mod host;
 mod journey;
 mod kernel;
+mod lifecycle;
+mod settling;
 mod ways;

@@ -78,7 +78,15 @@ pub struct FlowTable {
 impl FlowTable {
     /// Takes in a reading of the kernel's table.
     pub fn read<D: Directory>(&mut self, flows: &[(FlowKey, FlowCounters)], context: &Context<'_, D>) {
-        for (key, read) in flows {
+        let mut new: Vec<&(FlowKey, FlowCounters)> = Vec::new();
+        for sighting in flows {
+            if !self.follow(sighting) && context.now.saturating_sub(sighting.1.first_seen) >= FRESH {
+                new.push(sighting);
+            }
+        }
+        // In the order of their first packets: a SYN opens a flow before its answer looks for one.
+        new.sort_by_key(|(_, read)| read.first_seen);
+        for (key, read) in new {
             self.sight(key, read, context);
         }
         for conversation in self.conversations.values_mut() {
@@ -86,17 +94,17 @@ impl FlowTable {
         }
     }
 
-    fn sight<D: Directory>(&mut self, key: &FlowKey, read: &FlowCounters, context: &Context<'_, D>) {
+    /// Goes on with a sighting already known; whether it is.
+    fn follow(&mut self, (key, read): &(FlowKey, FlowCounters)) -> bool {
         let known = self.by_sighting.get(key).and_then(|number| self.conversations.get_mut(number));
-        if let Some(conversation) = known {
-            if let Some(sighting) = conversation.sightings.iter_mut().find(|one| one.key == *key) {
-                sighting.read(*read);
-            }
-            return;
+        let Some(conversation) = known else { return false };
+        if let Some(sighting) = conversation.sightings.iter_mut().find(|one| one.key == *key) {
+            sighting.read(*read);
         }
-        if context.now.saturating_sub(read.first_seen) < FRESH {
-            return;
-        }
+        true
+    }
+
+    fn sight<D: Directory>(&mut self, key: &FlowKey, read: &FlowCounters, context: &Context<'_, D>) {
         let tuple = Tuple::of(key);
         let (reference, tracked, along) = match context.translations.lookup(&tuple) {
             Some((tracked, way)) => (tracked.original, Some(tracked), way == Way::Original),
@@ -175,7 +183,8 @@ impl FlowTable {
                 conversation.ended = Some((close, now));
                 closed(conversation, close);
             }
-            if conversation.ended.is_some() && now.saturating_sub(conversation.last_seen()) >= LINGER {
+            // At once: a SYN from the same port a moment after a reset must find no entry to go on with.
+            if conversation.ended.is_some() {
                 let living = conversation.sightings.iter().filter(|sighting| sighting.in_kernel);
                 over.extend(living.map(|sighting| sighting.key));
             }
@@ -237,6 +246,7 @@ fn begins_anew(conversation: &Conversation, read: &FlowCounters) -> bool {
     // does not.
     let straggler = conversation.protocol() == Protocol::TCP
         && read.syn == 0
+        && read.syn_ack == 0
         && read.first_seen.saturating_sub(ended) < LINGER;
     !straggler
 }
