@@ -117,6 +117,16 @@ fn begin(ctx: &TcContext, scratch: &mut Scratch, seen: &Seen<'_>) -> ((Party, Pa
     flow.fragmented = u8::from(scratch.headers.fragment != Fragment::WHOLE);
     flags(flow, scratch.headers.tcp);
     if FLOWS.insert(&scratch.flow_key, &*flow, BPF_NOEXIST.into()).is_ok() {
+        // Once a flow, never a packet, and not at all in a release.
+        #[cfg(feature = "log")]
+        aya_log_ebpf::debug!(
+            ctx,
+            "new flow at interface {} hook {}: {} -> {}",
+            scratch.flow_key.interface,
+            scratch.flow_key.hook.0,
+            parties.0.id.0,
+            parties.1.id.0
+        );
         return (parties, true);
     }
     // Another CPU made the entry in between, or the table is full.

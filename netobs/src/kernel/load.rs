@@ -76,6 +76,8 @@ impl Kernel {
                 .try_into()?;
             program.load().map_err(|error| refused(name, &error))?;
         }
+        #[cfg(feature = "kernel-log")]
+        super::log::forward(&mut ebpf);
         let mut take = |name: &'static str| {
             ebpf.take_map(name).with_context(|| format!("the kernel side has no table {name}"))
         };
