@@ -28,31 +28,38 @@ pub enum Tcx {
 }
 
 /// The arguments of `bpf(2)`: fields at fixed offsets, every byte beyond them zero, as the kernel demands.
-struct Arguments([u8; 128]);
+pub(crate) struct Arguments([u8; 128]);
 
 impl Arguments {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self([0; 128])
     }
 
-    fn u32(mut self, offset: usize, value: u32) -> Self {
+    pub(crate) fn u32(mut self, offset: usize, value: u32) -> Self {
         self.0[offset..offset + 4].copy_from_slice(&value.to_ne_bytes());
         self
     }
 
-    fn u64(mut self, offset: usize, value: u64) -> Self {
+    pub(crate) fn u64(mut self, offset: usize, value: u64) -> Self {
         self.0[offset..offset + 8].copy_from_slice(&value.to_ne_bytes());
         self
     }
 
-    fn call(&mut self, what: libc::c_long) -> io::Result<libc::c_long> {
+    /// What the kernel wrote back at an offset.
+    pub(crate) fn told(&self, offset: usize) -> u32 {
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(&self.0[offset..offset + 4]);
+        u32::from_ne_bytes(bytes)
+    }
+
+    pub(crate) fn call(&mut self, what: libc::c_long) -> io::Result<libc::c_long> {
         // SAFETY: the buffer is as long as said, and the addresses in it point to memory the callers keep.
         let result = unsafe { libc::syscall(libc::SYS_bpf, what, self.0.as_mut_ptr(), self.0.len()) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
     }
 }
 
-fn owned(result: libc::c_long) -> Result<OwnedFd> {
+pub(crate) fn owned(result: libc::c_long) -> Result<OwnedFd> {
     let fd = RawFd::try_from(result)?;
     // SAFETY: the kernel has just given this descriptor to us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

@@ -2,6 +2,7 @@
 //! what it says with what the machine says. The cases are in `tests/`.
 
 pub mod agent;
+pub mod assembled;
 pub mod bare;
 pub mod bpf;
 pub mod contract;
@@ -26,4 +27,5 @@ pub mod site;
 pub mod stage;
 pub mod suite;
 pub mod terminal;
+pub mod test_run;
 pub mod traffic;

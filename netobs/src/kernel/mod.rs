@@ -9,6 +9,7 @@ mod object;
 mod owners;
 mod syscall;
 mod table;
+mod test_run;
 mod write;
 
 pub use attach::{AttachMode, Attached};
