@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     path::counting,
-    report::{Close, HopDirection},
+    report::{Close, HopDirection, Nat},
 };
 
 /// How long a conversation is watched before it is booked: a reading may have met it between two of its
@@ -269,12 +269,11 @@ fn identity<D: Directory>(
             return 0;
         }
         let party = if source == along { read.source.id } else { read.destination.id };
-        // After translation a hook sees other addresses, so its parties are not these ends.
-        let endpoint = if tracked.is_some() {
-            context.directory.holder(0, peer.address).unwrap_or(party)
-        } else {
-            party
-        };
+        // After translation a hook sees other addresses, so its parties are not these ends. Tracked alone
+        // says nothing: with bridge netfilter the equal tuples of two bridges are one entry.
+        let translated = tracked.is_some_and(|tracked| tracked.nat() != Nat::None);
+        let endpoint =
+            if translated { context.directory.holder(0, peer.address).unwrap_or(party) } else { party };
         u64::from(context.directory.current(endpoint).0)
     };
     let ends = [end(true), end(false)];

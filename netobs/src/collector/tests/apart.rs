@@ -62,22 +62,6 @@ fn equal_addresses_on_two_bridges_never_merge() {
 }
 
 #[test]
-fn an_address_that_another_bridge_has_too_is_still_reached_from_outside_it() {
-    // The host routes 172.17.0.2 to docker0: container c's connection to it is to a, not to d.
-    let (mut host, ..) = twins();
-    let mut back = Connection::between_bridges(40_000);
-    std::mem::swap(&mut back.forward, &mut back.reply);
-    (back.original, back.translated) = (back.original.reversed(), back.original.reversed());
-    host.talk(&back);
-    host.second();
-    let tick = host.second();
-    assert_eq!(tick.rows.len(), 1, "{:#?}", tick.rows);
-    let row = &tick.rows[0];
-    assert_eq!((&*row.source.endpoint, &*row.destination.endpoint), ("container/c", "container/a"));
-    assert_eq!(books(&tick.totals), host.truth);
-}
-
-#[test]
 fn two_containers_without_an_address_yet_ask_for_one_apart() {
     let mut host = Host::new();
     let ask = tuple(Proto::UDP, "0.0.0.0:68", "255.255.255.255:67");
