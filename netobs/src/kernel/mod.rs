@@ -5,6 +5,8 @@ mod cleanup;
 mod clsact;
 mod drain;
 mod load;
+#[cfg(feature = "kernel-log")]
+mod log;
 mod object;
 mod owners;
 mod syscall;
