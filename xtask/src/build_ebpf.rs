@@ -30,6 +30,14 @@ pub(crate) fn run(args: &Args, choice: &Choice) -> Result<ExitCode> {
 
 /// Builds it and says what was built. Quick where nothing has changed.
 pub(crate) fn build(toolchain: &Toolchain, features: &[String]) -> Result<PathBuf> {
+    let object = compile(toolchain, features)?;
+    let size = object.metadata().with_context(|| format!("cannot read {}", object.display()))?.len();
+    println!("netobs: {}, {size} bytes, by {toolchain}", object.display());
+    Ok(object)
+}
+
+/// Builds it with not a word on standard output, for verbs that have something of their own to say there.
+pub(crate) fn compile(toolchain: &Toolchain, features: &[String]) -> Result<PathBuf> {
     let target = tree::target()?;
     // Apart from the host's artefacts: other flags, another compiler, a lock of its own.
     let scratch = target.join("bpf-build");
@@ -61,8 +69,6 @@ pub(crate) fn build(toolchain: &Toolchain, features: &[String]) -> Result<PathBu
     let object = tree::bpf_object()?;
     publish(&scratch.join(TARGET).join("release/netobs"), &object)
         .with_context(|| format!("cannot write {}", object.display()))?;
-    let size = object.metadata().with_context(|| format!("cannot read {}", object.display()))?.len();
-    println!("netobs: {}, {size} bytes, by {toolchain}", object.display());
     Ok(object)
 }
 

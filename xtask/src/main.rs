@@ -1,5 +1,6 @@
 //! Command line → one verb. What a developer runs here is what CI runs.
 
+mod bench;
 mod build_ebpf;
 mod check;
 mod lab;
@@ -36,6 +37,8 @@ enum Verb {
     Lab(lab::Args),
     /// Set up, build and run every test
     Test(test::Args),
+    /// Measure the classifier beside an empty program, and write docs/performance.md
+    Bench(bench::Args),
     /// Everything that can be said about the source without running it
     Check(check::Args),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::run(&args, &toolchain),
         Verb::Lab(args) => lab::run(&args, &toolchain),
         Verb::Test(args) => test::run(&args, &toolchain),
+        Verb::Bench(args) => bench::run(&args, &toolchain),
         Verb::Check(args) => check::run(&args),
     };
     match done {
