@@ -63,9 +63,19 @@ async fn run(settings: Settings, reports: watch::Sender<Arc<Report>>, shutdown: 
     let mut batch = Vec::new();
     loop {
         let due = namespaces_due.unwrap_or_else(Instant::now);
+        let deferred = observer.deferred_until().map_or_else(Instant::now, Instant::from_std);
         tokio::select! {
             biased;
             () = shutdown.wait() => return Ok(()),
+            _ = tick.tick() => {
+                if observer.namespaces_age() >= NAMESPACES_EVERY {
+                    namespaces_due.get_or_insert(Instant::now());
+                }
+                if observer.is_synced() {
+                    let report = observer.tick(&mut conntrack).await?;
+                    reports.send_replace(Arc::new(report));
+                }
+            }
             taken = host.recv_many(&mut batch, BURST) => {
                 if taken == 0 {
                     let outcome = (&mut links).await.context("the reader of the network configuration failed")?;
@@ -85,14 +95,13 @@ async fn run(settings: Settings, reports: watch::Sender<Arc<Report>>, shutdown: 
                 namespaces_due = None;
                 observer.read_namespaces().await;
             }
-            _ = tick.tick() => {
-                if observer.namespaces_age() >= NAMESPACES_EVERY {
-                    namespaces_due.get_or_insert(Instant::now());
-                }
-                if observer.is_synced() {
-                    let report = observer.tick(&mut conntrack).await?;
-                    reports.send_replace(Arc::new(report));
-                }
+            () = tokio::time::sleep_until(deferred), if observer.deferred_until().is_some() => {
+                observer.place_deferred();
+            }
+            () = std::future::ready(()), if observer.has_waiting() => {
+                observer.place_waiting();
+                // The tick and the sockets get their turn between two handfuls.
+                tokio::task::yield_now().await;
             }
         }
     }

@@ -1,14 +1,17 @@
 //! The world as it is known, the kernel side, and the collector: each change is taken in, each tick judged.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use jiff::Timestamp;
-use netobs_common::{endpoint::Kind, interface::Interface};
+use netobs_common::{
+    endpoint::Kind,
+    interface::{Interface, Role},
+};
 
 use super::{conntrack::Tracker, interfaces, publish, tables};
 use crate::{
@@ -17,7 +20,7 @@ use crate::{
     flow::table::Directory as _,
     host::{
         environment,
-        facts::{Facts, HostEvent},
+        facts::{Facts, HostEvent, LinkKind},
         health::WatchHealth,
         namespaces,
     },
@@ -33,6 +36,11 @@ use crate::{
     },
     settings::{Attach, Settings},
 };
+
+/// Interfaces that programs are put on before anything else gets its turn: 0.2 s.
+const AT_ONCE: usize = 8;
+/// How long an end of a pair waits for the other end to be moved away.
+const MOVED_WITHIN: Duration = Duration::from_millis(100);
 
 /// An interface that programs are on.
 pub(super) struct Placed {
@@ -62,6 +70,10 @@ pub(super) struct Observer {
     pub(super) registry: Registry,
     pub(super) collector: Collector,
     pub(super) placed: BTreeMap<u32, Placed>,
+    /// Interfaces that programs are still to be put on, in the order in which they appeared.
+    waiting: VecDeque<u32>,
+    /// Ends of pairs whose other end is here too, with the time until which it may still be moved.
+    deferred: BTreeMap<u32, Instant>,
     /// Interfaces that programs are not on, and why.
     pub(super) unplaced: HashMap<u32, (InterfaceState, Arc<str>)>,
     pub(super) health: Vec<(&'static str, Arc<WatchHealth>)>,
@@ -109,6 +121,8 @@ impl Observer {
             registry: Registry::default(),
             collector: Collector::default(),
             placed: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            deferred: BTreeMap::new(),
             unplaced: HashMap::new(),
             health: Vec::new(),
             unwritten: 0,
@@ -189,10 +203,38 @@ impl Observer {
         };
         self.registry.observe(&observed, Instant::now());
         self.place_all();
+        self.place_waiting();
+        self.write();
+    }
+
+    /// What the kernel side looks up addresses by.
+    fn write(&mut self) {
         let number = |index: u32| self.placed.get(&index).map(|placed| placed.number);
         let addresses = tables::addresses(&self.registry, number);
         let prefixes = tables::prefixes(&self.facts, &self.uplinks);
         self.unwritten = self.kernel.set_addresses(addresses) + self.kernel.set_prefixes(prefixes);
+    }
+
+    /// Whether interfaces wait for programs.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Puts programs on a few of the waiting interfaces: the kernel takes some 25 ms for each (two hooks, each
+    /// with a grace period under the lock of the network configuration, Linux 6.18), and ticks go on meanwhile.
+    pub(super) fn place_waiting(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        for _ in 0..AT_ONCE {
+            let Some(index) = self.waiting.pop_front() else { break };
+            self.attach(index);
+        }
+        if self.waiting.is_empty() {
+            // Ports and addresses refer to bridges that have a number only now.
+            self.place_all();
+            self.write();
+        }
     }
 
     fn place_all(&mut self) {
@@ -204,33 +246,81 @@ impl Observer {
         }
     }
 
-    fn place(&mut self, index: u32) {
-        let Some(link) = self.facts.links.get(&index) else { return };
+    /// What the kernel side is to be told of an interface, with its number left open; why it is not observed.
+    fn described(&self, index: u32) -> Option<Result<Interface, &'static str>> {
+        let link = self.facts.links.get(&index)?;
         let role = match interfaces::role(link, &self.uplinks) {
             Ok(role) => role,
-            Err(why) => {
-                self.remove(index);
-                self.unplaced.insert(index, (InterfaceState::Skipped, why.into()));
-                return;
-            }
+            Err(why) => return Some(Err(why)),
         };
+        let number = self.placed.get(&index).map_or(0, |placed| placed.number);
         let bridge = self.facts.bridge_of(index).and_then(|one| self.placed.get(&one)).map(|one| one.number);
         let owner = self.registry.owner_of(index).map(|owner| {
             (owner, self.registry.by_number(owner).map_or(Kind::UNKNOWN, |endpoint| endpoint.kind))
         });
-        let name = link.name.clone();
-        let describe = |number| interfaces::describe(&self.facts, link, role, number, bridge, owner);
-        if let Some(placed) = self.placed.get(&index) {
-            let told = describe(placed.number);
-            self.tell(index, &name, told);
-            return;
+        Some(Ok(interfaces::describe(&self.facts, link, role, number, bridge, owner)))
+    }
+
+    fn place(&mut self, index: u32) {
+        match self.described(index) {
+            None => {}
+            Some(Err(why)) => {
+                self.remove(index);
+                self.unplaced.insert(index, (InterfaceState::Skipped, why.into()));
+            }
+            Some(Ok(told)) if self.placed.contains_key(&index) => self.tell(index, told),
+            // Tried once: it is tried again when it is another interface.
+            Some(Ok(_)) if matches!(self.unplaced.get(&index), Some((InterfaceState::Failed, _))) => {}
+            Some(Ok(_)) if self.waiting.contains(&index) => {}
+            Some(Ok(_)) if self.may_be_moved(index) => {}
+            Some(Ok(_)) => {
+                self.deferred.remove(&index);
+                self.waiting.push_back(index);
+            }
         }
-        if matches!(self.unplaced.get(&index), Some((InterfaceState::Failed, _))) {
-            // Tried once: it is tried again when the interface changes its index.
-            return;
+    }
+
+    /// Runtimes make a pair and move one end a moment later: until then it is not worth the kernel's time to
+    /// attach to that end, and the other one is attached as soon as it has gone.
+    fn may_be_moved(&mut self, index: u32) -> bool {
+        let Some(link) = self.facts.links.get(&index) else { return false };
+        let other_is_here = link.peer_namespace.is_none()
+            && link.lower.and_then(|other| self.facts.links.get(&other)).is_some_and(|other| {
+                other.kind == LinkKind::Veth && other.lower == Some(index) && other.peer_namespace.is_none()
+            });
+        if link.kind != LinkKind::Veth || !other_is_here {
+            return false;
         }
+        let now = Instant::now();
+        now < *self.deferred.entry(index).or_insert(now + MOVED_WITHIN)
+    }
+
+    /// When the next deferred interface is due.
+    pub(super) fn deferred_until(&self) -> Option<Instant> {
+        self.deferred.values().min().copied()
+    }
+
+    /// Attaches deferred interfaces whose other end has stayed.
+    pub(super) fn place_deferred(&mut self) {
+        let now = Instant::now();
+        let due: Vec<u32> =
+            self.deferred.iter().filter(|(_, at)| **at <= now).map(|(index, _)| *index).collect();
+        for index in due {
+            self.place(index);
+            self.deferred.remove(&index);
+        }
+        self.place_waiting();
+    }
+
+    fn attach(&mut self, index: u32) {
+        // It may have gone, or become another kind of interface, while it waited.
+        let Some(Ok(mut told)) = self.described(index) else { return };
+        let Some(name) = self.facts.links.get(&index).map(|link| link.name.clone()) else { return };
         let number = self.collector.interfaces.begin(index, &name);
-        let told = interfaces::describe(&self.facts, link, role, number, bridge, owner);
+        told.id = number;
+        if told.role == Role::BRIDGE {
+            told.segment = number;
+        }
         match self.kernel.attach(index, &name, told) {
             Ok(attached) => {
                 self.unplaced.remove(&index);
@@ -238,11 +328,11 @@ impl Observer {
                 if let Some(one) = self.collector.interfaces.get_mut(number) {
                     one.kernel = told;
                 }
-                tracing::debug!(interface = %name, role = role.name(), how = attached.name(), "attached");
+                tracing::debug!(interface = %name, role = told.role.name(), how = attached.name(), "attached");
             }
             Err(error) => {
                 let why = failure::one_line(&error);
-                tracing::warn!(interface = %name, %why, "not observed");
+                tracing::debug!(interface = %name, %why, "not observed");
                 self.unplaced.insert(index, (InterfaceState::Failed, why.into()));
                 if let Some(one) = self.collector.interfaces.get_mut(number) {
                     one.alive = false;
@@ -251,8 +341,9 @@ impl Observer {
         }
     }
 
-    fn tell(&mut self, index: u32, name: &str, told: Interface) {
+    fn tell(&mut self, index: u32, told: Interface) {
         let Some(placed) = self.placed.get_mut(&index) else { return };
+        let name = self.facts.links.get(&index).map_or("", |link| link.name.as_str());
         if let Some(one) = self.collector.interfaces.get_mut(placed.number) {
             if &*one.name != name {
                 one.name = name.into();
@@ -269,6 +360,8 @@ impl Observer {
     }
 
     fn remove(&mut self, index: u32) {
+        self.waiting.retain(|one| *one != index);
+        self.deferred.remove(&index);
         self.unplaced.remove(&index);
         if let Some(placed) = self.placed.remove(&index) {
             self.kernel.detach(index);
