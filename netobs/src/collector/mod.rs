@@ -83,6 +83,10 @@ impl Collector {
             overflowing: self.overflowing || now_overflowing,
         };
         self.flows.read(reading.flows, &context);
+        let listed = self.flows.passed_on(names);
+        overflow.settle(&listed, interfaces, names, |labels, parties, counters| {
+            ledger.book_overflow(labels, parties, counters, names);
+        });
         self.overflowing = now_overflowing;
         self.book(names);
         self.book_spill(reading.spill, names);
@@ -157,7 +161,7 @@ impl Collector {
         }
         self.ledger.flows(alive);
         self.ledger.totals.endpoints = names.endpoints_by_kind();
-        self.ledger.totals.pending_bytes = self.flows.pending_bytes();
+        self.ledger.totals.pending_bytes = self.flows.pending_bytes() + self.overflow.pending_bytes();
         self.ledger.totals.clone()
     }
 

@@ -5,5 +5,6 @@ mod host;
 mod journey;
 mod kernel;
 mod lifecycle;
+mod overflow;
 mod settling;
 mod ways;

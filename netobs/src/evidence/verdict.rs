@@ -69,7 +69,7 @@ mod tests {
     use crate::flow::{conversation::Sighting, made_up::tcp};
 
     fn conversation(sightings: &[(bool, FlowCounters)]) -> Conversation {
-        let mut one = Conversation::new("f1".into(), tcp("10.0.0.2:40000", "10.0.0.3:80"), None, false);
+        let mut one = Conversation::new("f1".into(), tcp("10.0.0.2:40000", "10.0.0.3:80"), None);
         one.sightings =
             sightings.iter().map(|(along, read)| Sighting::new(FlowKey::default(), *along, *read)).collect();
         one

@@ -38,6 +38,12 @@ pub struct Sighting {
     pub first_seen: u64,
     /// Whether the kernel's table has an entry of it.
     pub in_kernel: bool,
+    /// Whether its packets enter this host here, or are made here.
+    pub is_entry: bool,
+    /// Whether the flow table was full when it was found: other hops may have no entry.
+    pub amid_overflow: bool,
+    /// The part of `seen` that is known to be passed on ([`crate::path::translated`]).
+    pub passed_on: Counters,
 }
 
 impl Sighting {
@@ -54,6 +60,9 @@ impl Sighting {
             latest: read,
             first_seen: read.first_seen,
             in_kernel: true,
+            is_entry: false,
+            amid_overflow: false,
+            passed_on: Counters::ZERO,
         }
     }
 
@@ -110,8 +119,21 @@ pub enum Counting {
     Undecided,
     /// At this place.
     At(Place),
-    /// By the counters of packets without flow detail, so not here.
-    Elsewhere,
+    /// Packet by packet where each enters ([`crate::path::entry`]): the flow table was full, so some have no
+    /// entry there, and are counted there without.
+    WhereItEnters,
+}
+
+impl Counting {
+    /// Whether a sighting of the direction is counted.
+    #[must_use]
+    pub fn counts(self, sighting: &Sighting) -> bool {
+        match self {
+            Self::Undecided => false,
+            Self::At(place) => sighting.place() == place,
+            Self::WhereItEnters => sighting.is_entry,
+        }
+    }
 }
 
 /// One conversation, both directions, whatever its tuple becomes on the way.
@@ -137,8 +159,6 @@ pub struct Conversation {
     pub counting: [Counting; 2],
     /// Whether initiator, translation and endpoints are settled, so that it may be booked.
     pub settled: bool,
-    /// Whether the flow table was full when it began: some of its packets may have no entry.
-    pub amid_overflow: bool,
     /// Both directions' counters at the last tick, for rates.
     pub before: [Counters; 2],
     /// Both directions' counters now.
@@ -156,7 +176,7 @@ pub struct Conversation {
 impl Conversation {
     /// A conversation of which nothing was seen yet.
     #[must_use]
-    pub fn new(id: Arc<str>, reference: Tuple, tracked: Option<Tracked>, amid_overflow: bool) -> Self {
+    pub fn new(id: Arc<str>, reference: Tuple, tracked: Option<Tracked>) -> Self {
         Self {
             id,
             reference,
@@ -168,7 +188,6 @@ impl Conversation {
             sightings: Vec::new(),
             counting: [Counting::Undecided; 2],
             settled: false,
-            amid_overflow,
             before: [Counters::ZERO; 2],
             amounts: [Counters::ZERO; 2],
             opened: false,

@@ -1,11 +1,15 @@
 //! Readings of the kernel's flow table → conversations, kept from their first packet until they are no
 //! longer listed. Pure: what was read and the time are arguments.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use netobs_common::{
     counters::{Counters, FlowCounters},
     endpoint::{EndpointId, Kind},
+    hook::Hook,
     key::FlowKey,
     wire::Protocol,
 };
@@ -20,7 +24,10 @@ use super::{
     tuple::Tuple,
 };
 use crate::{
-    path::counting,
+    path::{
+        counting, entry,
+        translated::{Ends, Listed},
+    },
     report::{Close, HopDirection, Nat},
 };
 
@@ -73,15 +80,27 @@ pub struct FlowTable {
     by_key: HashMap<ConversationKey, u64>,
     by_sighting: HashMap<FlowKey, u64>,
     last: u64,
+    /// Packets addressed to this host of entries that wait for the next reading, by who sent them.
+    unread: BTreeMap<(EndpointId, Protocol), Counters>,
 }
 
 impl FlowTable {
     /// Takes in a reading of the kernel's table.
     pub fn read<D: Directory>(&mut self, flows: &[(FlowKey, FlowCounters)], context: &Context<'_, D>) {
         let mut new: Vec<&(FlowKey, FlowCounters)> = Vec::new();
+        self.unread.clear();
         for sighting in flows {
-            if !self.follow(sighting) && context.now.saturating_sub(sighting.1.first_seen) >= FRESH {
+            if self.follow(sighting) {
+                continue;
+            }
+            if context.now.saturating_sub(sighting.1.first_seen) >= FRESH {
                 new.push(sighting);
+                continue;
+            }
+            let (key, read) = sighting;
+            if key.hook == Hook::INGRESS && read.destination.id == EndpointId::HOST {
+                let from = (context.directory.current(read.source.id), Tuple::of(key).protocol());
+                self.unread.entry(from).or_default().add(read.counters);
             }
         }
         // In the order of their first packets: a SYN opens a flow before its answer looks for one.
@@ -118,7 +137,15 @@ impl FlowTable {
         let along = if tracked.is_some() { along } else { tuple == conversation.reference };
         match conversation.sightings.iter_mut().find(|one| one.key == *key) {
             Some(again) => again.read(*read),
-            None => conversation.sightings.push(Sighting::new(*key, along, *read)),
+            None => {
+                let mut sighting = Sighting::new(*key, along, *read);
+                sighting.amid_overflow = context.overflowing;
+                sighting.is_entry = context
+                    .interfaces
+                    .get(key.interface)
+                    .is_some_and(|one| entry::is_entry_of(&one.kernel, key.hook, read, context.directory));
+                conversation.sightings.push(sighting);
+            }
         }
     }
 
@@ -132,13 +159,13 @@ impl FlowTable {
     ) -> u64 {
         if let Some(number) = self.by_key.get(&key)
             && let Some(conversation) = self.conversations.get(number)
-            && !begins_anew(conversation, read)
+            && !begins_anew(conversation, read, context.overflowing)
         {
             return *number;
         }
         self.last += 1;
         let id: Arc<str> = format!("f{:x}", self.last).into();
-        self.conversations.insert(self.last, Conversation::new(id, reference, tracked, context.overflowing));
+        self.conversations.insert(self.last, Conversation::new(id, reference, tracked));
         self.by_key.insert(key, self.last);
         self.last
     }
@@ -156,6 +183,34 @@ impl FlowTable {
                 }
             }
         }
+    }
+
+    /// What flows say of packets that entered addressed to this host: who they were passed on to.
+    pub fn passed_on<D: Directory>(&mut self, directory: &D) -> Listed {
+        let mut listed = Listed { passed_on: Vec::new(), unsure: std::mem::take(&mut self.unread) };
+        for conversation in self.conversations.values_mut() {
+            let (settled, flipped) = (conversation.settled, conversation.flipped);
+            let protocol = conversation.protocol();
+            let ends = [conversation.source, conversation.destination];
+            for sighting in &mut conversation.sightings {
+                let to_host = sighting.destination().id == EndpointId::HOST;
+                let more = sighting.seen.since(sighting.passed_on);
+                if !to_host || !sighting.is_entry || sighting.key.hook != Hook::INGRESS || more.is_zero() {
+                    continue;
+                }
+                let sender = directory.current(sighting.source().id);
+                if !settled {
+                    listed.unsure.entry((sender, protocol)).or_default().add(more);
+                    continue;
+                }
+                sighting.passed_on = sighting.seen;
+                let receiver = if sighting.along != flipped { ends[1] } else { ends[0] };
+                if receiver != EndpointId::HOST {
+                    listed.passed_on.push((Ends { sender, receiver, protocol }, more));
+                }
+            }
+        }
+        listed
     }
 
     /// Bytes at counting places that wait to be booked.
@@ -240,7 +295,7 @@ pub(crate) const fn index(direction: HopDirection) -> usize {
 }
 
 /// Whether a new sighting opens a new flow instead of going on with one that is over.
-fn begins_anew(conversation: &Conversation, read: &FlowCounters) -> bool {
+fn begins_anew(conversation: &Conversation, read: &FlowCounters, overflowing: bool) -> bool {
     let Some((_, ended)) = conversation.ended else { return false };
     // What was on its way when a connection was reset belongs to it; a SYN, and anything that comes later,
     // does not.
@@ -248,7 +303,9 @@ fn begins_anew(conversation: &Conversation, read: &FlowCounters) -> bool {
         && read.syn == 0
         && read.syn_ack == 0
         && read.first_seen.saturating_sub(ended) < LINGER;
-    !straggler
+    // Where it is counted was decided when all its hops had entries. They are gone, and may not come again.
+    let uncertain = overflowing && !conversation.sightings.iter().any(|sighting| sighting.in_kernel);
+    !straggler || uncertain
 }
 
 fn identity<D: Directory>(
@@ -313,19 +370,24 @@ fn decide<D>(conversation: &mut Conversation, direction: HopDirection, context: 
     }
     let first = conversation.toward(direction).map(|sighting| sighting.first_seen).min();
     if first.is_some_and(|first| context.now.saturating_sub(first) >= SETTLE) {
-        conversation.counting[index(direction)] =
-            counting::place(conversation, direction, context.interfaces);
+        let uncertain =
+            context.overflowing || conversation.toward(direction).any(|sighting| sighting.amid_overflow);
+        conversation.counting[index(direction)] = if uncertain {
+            Counting::WhereItEnters
+        } else {
+            counting::place(conversation, direction, context.interfaces)
+        };
     }
 }
 
 /// What a direction's counting place has seen and nobody has booked.
 fn take_unbooked(conversation: &mut Conversation, direction: HopDirection) -> Counters {
-    let Counting::At(place) = conversation.counting[index(direction)] else { return Counters::ZERO };
+    let counting = conversation.counting[index(direction)];
     let flipped = conversation.flipped;
     let mut sum = Counters::ZERO;
     for sighting in &mut conversation.sightings {
         let forward = sighting.along != flipped;
-        if sighting.place() == place && forward == (direction == HopDirection::Forward) {
+        if counting.counts(sighting) && forward == (direction == HopDirection::Forward) {
             sum.add(sighting.seen.since(sighting.booked));
             sighting.booked = sighting.seen;
         }

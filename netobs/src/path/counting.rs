@@ -1,19 +1,12 @@
 //! Sightings of one flow → the place whose numbers are published. The only place that can make a byte
 //! disappear from a sum: every other hop repeats what this one says.
 
-use netobs_common::{
-    counters::Counters,
-    counting::client,
-    endpoint::EndpointId,
-    hook::Hook,
-    interface::Role,
-    key::{Client, Ports},
-};
+use netobs_common::{counters::Counters, endpoint::EndpointId, hook::Hook, interface::Role};
 
 use super::order;
 use crate::{
     flow::{
-        conversation::{Conversation, Counting, Place, Sighting},
+        conversation::{Conversation, Counting, Place},
         interfaces::Interfaces,
     },
     report::HopDirection,
@@ -48,60 +41,28 @@ pub fn place(conversation: &Conversation, direction: HopDirection, interfaces: &
     if conversation.is_group() {
         return first().map_or(Counting::Undecided, Counting::At);
     }
-    if conversation.amid_overflow {
-        return amid_overflow(conversation, direction, interfaces, loopback, [at_source, at_destination]);
-    }
     let between = || of_role(Role::UPLINK, Hook::INGRESS).or_else(|| of_role(Role::UPLINK, Hook::EGRESS));
     // A hop may be missing: attached late, or gone early. Then the next best counts, and counts alone.
     let chosen = loopback.or(at_source).or(at_destination).or_else(between).or_else(first);
     chosen.map_or(Counting::Undecided, Counting::At)
 }
 
-/// While the flow table was full, some packets of this conversation may have no entry at some hop. Those
-/// are counted by [`netobs_common::counting::counts`], packet by packet; so the entries are counted at the
-/// same place, and nowhere else.
-fn amid_overflow(
-    conversation: &Conversation,
-    direction: HopDirection,
-    interfaces: &Interfaces,
-    loopback: Option<Place>,
-    [at_source, at_destination]: [Option<Place>; 2],
-) -> Counting {
-    let owns = |endpoint: EndpointId| interfaces.iter().any(|(_, one)| one.owner() == Some(endpoint));
-    let tuple = conversation.original();
-    let ports = Ports { source: tuple.source.port, destination: tuple.destination.port };
-    let chosen = match (owns(conversation.source), owns(conversation.destination)) {
-        (true, true) if client(conversation.protocol(), ports) == Client::DESTINATION => at_destination,
-        (true, _) => at_source,
-        (false, true) => at_destination,
-        (false, false) => loopback.or_else(|| {
-            let enters_or_begins = |sighting: &&Sighting| {
-                let uplink =
-                    interfaces.get(sighting.key.interface).is_some_and(|one| one.role() == Role::UPLINK);
-                uplink && (sighting.key.hook == Hook::INGRESS || sighting.latest.ingress_ifindex == 0)
-            };
-            conversation.toward(direction).find(enters_or_begins).map(Sighting::place)
-        }),
-    };
-    chosen.map_or(Counting::Elsewhere, Counting::At)
-}
-
 /// A direction's counters at its counting place; before that is decided, at the place that saw most.
 #[must_use]
 pub fn amount(conversation: &Conversation, direction: HopDirection) -> Counters {
-    let at = |place: Place| {
+    let sum = |counting: Counting| {
         let mut sum = Counters::ZERO;
-        for sighting in conversation.toward(direction).filter(|sighting| sighting.place() == place) {
+        for sighting in conversation.toward(direction).filter(|sighting| counting.counts(sighting)) {
             sum.add(sighting.seen);
         }
         sum
     };
     match conversation.counting[crate::flow::table::index(direction)] {
-        Counting::At(place) => at(place),
-        Counting::Undecided | Counting::Elsewhere => conversation
+        Counting::Undecided => conversation
             .toward(direction)
-            .map(|sighting| at(sighting.place()))
+            .map(|sighting| sum(Counting::At(sighting.place())))
             .max_by_key(|counters| counters.bytes)
             .unwrap_or(Counters::ZERO),
+        decided => sum(decided),
     }
 }

@@ -2,9 +2,11 @@
 
 pub mod class;
 pub mod counting;
+pub mod entry;
 pub mod ledger;
 pub mod order;
 pub mod overflow;
 pub mod reporter;
 pub mod spill;
+pub mod translated;
 pub mod via;

@@ -4,27 +4,31 @@ use std::collections::HashMap;
 
 use netobs_common::{
     counters::{Counters, PathCounters},
-    counting::counts,
-    endpoint::{EndpointId, Kind, Party},
-    interface::Role,
-    key::PathKey,
+    endpoint::{EndpointId, Kind},
+    hook::Hook,
+    interface::{Interface, Role},
+    key::{Origin, PathKey},
 };
 
-use super::{class, reporter};
+use super::{
+    class, entry, reporter,
+    translated::{Ends, Held, Listed, Translated},
+};
 use crate::{
     flow::{interfaces::Interfaces, table::Directory},
     report::{Direction, Nat, PathLabels},
 };
 
-/// What of the packets without flow detail is booked already.
+/// What of the packets without flow detail is booked already, and what waits.
 #[derive(Debug, Default)]
 pub struct Overflow {
-    unlisted: HashMap<PathKey, Counters>,
+    before: HashMap<PathKey, PathCounters>,
+    translated: Translated,
 }
 
 impl Overflow {
     /// Takes in a reading of the path counters; whether packets lacked flow detail since the last one.
-    /// `book` is given what counts.
+    /// `book` is given what counts and is beyond doubt; the rest waits for [`Overflow::settle`].
     pub fn read<D: Directory>(
         &mut self,
         paths: &[(PathKey, PathCounters)],
@@ -34,30 +38,69 @@ impl Overflow {
     ) -> bool {
         let mut overflowing = false;
         for (key, counters) in paths {
-            if counters.unlisted.is_zero() {
+            let before = self.before.entry(*key).or_default();
+            let (all, unlisted) = (counters.all.since(before.all), counters.unlisted.since(before.unlisted));
+            if all.is_zero() && unlisted.is_zero() {
                 continue;
             }
-            let before = self.unlisted.entry(*key).or_default();
-            let more = counters.unlisted.since(*before);
-            if more.is_zero() {
-                continue;
-            }
-            overflowing = true;
-            *before = counters.unlisted;
+            *before = *counters;
+            overflowing |= !unlisted.is_zero();
             let Some(interface) = interfaces.get(key.interface) else { continue };
-            let own = |endpoint, kind| {
-                let owned = interfaces.iter().any(|(_, one)| one.owner() == Some(endpoint));
-                Party::new(endpoint, kind, owned)
-            };
-            let source = own(key.source, key.source_kind);
-            let destination = own(key.destination, key.destination_kind);
-            if counts(&interface.kernel, key.hook, key.origin, source, destination, key.client) {
-                let parties = [directory.current(key.source), directory.current(key.destination)];
-                book(labels(key, interface.role(), parties, interfaces, directory), parties, more);
+            let parties = [directory.current(key.source), directory.current(key.destination)];
+            let ends = Ends { sender: parties[0], receiver: parties[1], protocol: key.protocol };
+            let counted =
+                entry::is_entry(&interface.kernel, key.hook, key.origin, key.destination, directory);
+            if counted && key.hook == Hook::INGRESS && parties[1] != EndpointId::HOST {
+                self.translated.entered(ends, all);
+            } else if leaves(&interface.kernel, key, directory) {
+                self.translated.left(ends, all);
+            }
+            if !counted || unlisted.is_zero() {
+                continue;
+            }
+            if key.hook == Hook::INGRESS && parties[1] == EndpointId::HOST {
+                self.translated.hold(ends, *key, unlisted);
+            } else {
+                book(labels(key, interface.role(), parties, interfaces, directory), parties, unlisted);
             }
         }
         overflowing
     }
+
+    /// Books what was addressed to this host, as the host's or as that of whom it was passed on to, as far
+    /// as it can be told by now. `listed` is what flows say of their own translated packets.
+    pub fn settle<D: Directory>(
+        &mut self,
+        listed: &Listed,
+        interfaces: &Interfaces,
+        directory: &D,
+        mut book: impl FnMut(PathLabels, [EndpointId; 2], Counters),
+    ) {
+        for (held, receiver, counters) in self.translated.settle(listed) {
+            let Held { key, .. } = held;
+            let parties = [directory.current(key.source), receiver];
+            let key = PathKey { destination: receiver, destination_kind: directory.kind(receiver), ..key };
+            let role = interfaces.get(key.interface).map_or(Role::OTHER, |one| one.role());
+            book(labels(&key, role, parties, interfaces, directory), parties, counters);
+        }
+    }
+
+    /// Bytes that wait.
+    #[must_use]
+    pub fn pending_bytes(&self) -> u64 {
+        self.translated.held_bytes()
+    }
+}
+
+/// Whether this is the last place at which a packet passed on is seen.
+fn leaves(interface: &Interface, key: &PathKey, directory: &impl Directory) -> bool {
+    let to_somebody = !matches!(key.destination, EndpointId::HOST | EndpointId::GROUP);
+    let passed_on = key.hook == Hook::EGRESS && key.origin == Origin::FORWARDED;
+    let receivers = match interface.owner() {
+        Some(owner) => directory.current(owner.id) == directory.current(key.destination),
+        None => !matches!(interface.role, Role::BRIDGE | Role::LOOPBACK),
+    };
+    passed_on && to_somebody && receivers && key.source != EndpointId::HOST
 }
 
 /// The labels of packets of which only the path is known. The sender is taken for the source.
