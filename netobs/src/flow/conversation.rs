@@ -216,15 +216,20 @@ impl Conversation {
 
     /// The tuple as the initiator sends it.
     #[must_use]
-    pub const fn original(&self) -> Tuple {
-        if self.flipped { self.reference.reversed() } else { self.reference }
+    pub fn original(&self) -> Tuple {
+        match self.tracked {
+            // What conntrack took for the answer: it is sent as translated, and arrives as the original.
+            Some(tracked) if self.flipped => tracked.translated.reversed(),
+            None if self.flipped => self.reference.reversed(),
+            _ => self.reference,
+        }
     }
 
     /// The tuple as the other side receives it.
     #[must_use]
     pub fn translated(&self) -> Tuple {
         match self.tracked {
-            Some(tracked) if self.flipped => tracked.translated.reversed(),
+            Some(_) if self.flipped => self.reference.reversed(),
             Some(tracked) => tracked.translated,
             None => self.original(),
         }
@@ -232,7 +237,7 @@ impl Conversation {
 
     /// The initiator's address as it sends from.
     #[must_use]
-    pub const fn source_peer(&self) -> Peer {
+    pub fn source_peer(&self) -> Peer {
         self.original().source
     }
 
@@ -245,7 +250,11 @@ impl Conversation {
     /// Which addresses are translated.
     #[must_use]
     pub fn nat(&self) -> Nat {
-        self.tracked.map_or(Nat::None, |tracked| tracked.nat())
+        match self.tracked.map_or(Nat::None, |tracked| tracked.nat()) {
+            Nat::Snat if self.flipped => Nat::Dnat,
+            Nat::Dnat if self.flipped => Nat::Snat,
+            nat => nat,
+        }
     }
 
     /// First packet of any direction, nanoseconds of the monotonic clock.
