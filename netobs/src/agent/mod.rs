@@ -4,6 +4,7 @@ mod conntrack;
 mod interfaces;
 mod names;
 mod observer;
+mod placement;
 mod publish;
 mod tables;
 

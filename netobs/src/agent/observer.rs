@@ -8,19 +8,16 @@ use std::{
 
 use anyhow::Result;
 use jiff::Timestamp;
-use netobs_common::{
-    endpoint::Kind,
-    interface::{Interface, Role},
-};
+use netobs_common::endpoint::Kind;
 
-use super::{conntrack::Tracker, interfaces, publish, tables};
+use super::{conntrack::Tracker, placement::Placed, publish, tables};
 use crate::{
-    collector::{Baseline, Clock, Collector, Names, Reading},
+    collector::{Clock, Collector, Names, Reading},
     failure,
     flow::table::Directory as _,
     host::{
         environment,
-        facts::{Facts, HostEvent, LinkKind},
+        facts::{Facts, HostEvent},
         health::WatchHealth,
         namespaces,
     },
@@ -28,7 +25,7 @@ use crate::{
         observed::{Namespace, Observed},
         registry::Registry,
     },
-    kernel::{self, AttachMode, Attached, Drain, Kernel, Options},
+    kernel::{self, AttachMode, Drain, Kernel, Options},
     report::{InterfaceState, Report},
     runtime::{
         facts::{Containers, RuntimeContainer, RuntimeUpdate},
@@ -36,20 +33,6 @@ use crate::{
     },
     settings::{Attach, Settings},
 };
-
-/// Interfaces that programs are put on before anything else gets its turn: 0.2 s.
-const AT_ONCE: usize = 8;
-/// How long an end of a pair waits for the other end to be moved away.
-const MOVED_WITHIN: Duration = Duration::from_millis(100);
-
-/// An interface that programs are on.
-pub(super) struct Placed {
-    pub(super) number: u32,
-    pub(super) attached: Attached,
-    pub(super) told: Interface,
-    /// Both counts at the first tick after attaching.
-    pub(super) baseline: Option<Baseline>,
-}
 
 /// Everything the agent knows.
 pub(super) struct Observer {
@@ -71,9 +54,9 @@ pub(super) struct Observer {
     pub(super) collector: Collector,
     pub(super) placed: BTreeMap<u32, Placed>,
     /// Interfaces that programs are still to be put on, in the order in which they appeared.
-    waiting: VecDeque<u32>,
+    pub(super) waiting: VecDeque<u32>,
     /// Ends of pairs whose other end is here too, with the time until which it may still be moved.
-    deferred: BTreeMap<u32, Instant>,
+    pub(super) deferred: BTreeMap<u32, Instant>,
     /// Interfaces that programs are not on, and why.
     pub(super) unplaced: HashMap<u32, (InterfaceState, Arc<str>)>,
     pub(super) health: Vec<(&'static str, Arc<WatchHealth>)>,
@@ -208,167 +191,11 @@ impl Observer {
     }
 
     /// What the kernel side looks up addresses by.
-    fn write(&mut self) {
+    pub(super) fn write(&mut self) {
         let number = |index: u32| self.placed.get(&index).map(|placed| placed.number);
         let addresses = tables::addresses(&self.registry, number);
         let prefixes = tables::prefixes(&self.facts, &self.uplinks);
         self.unwritten = self.kernel.set_addresses(addresses) + self.kernel.set_prefixes(prefixes);
-    }
-
-    /// Whether interfaces wait for programs.
-    pub(super) fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
-    /// Puts programs on a few of the waiting interfaces: the kernel takes some 25 ms for each (two hooks, each
-    /// with a grace period under the lock of the network configuration, Linux 6.18), and ticks go on meanwhile.
-    pub(super) fn place_waiting(&mut self) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        for _ in 0..AT_ONCE {
-            let Some(index) = self.waiting.pop_front() else { break };
-            self.attach(index);
-        }
-        if self.waiting.is_empty() {
-            // Ports and addresses refer to bridges that have a number only now.
-            self.place_all();
-            self.write();
-        }
-    }
-
-    fn place_all(&mut self) {
-        // Bridges first: their ports refer to them.
-        let mut links: Vec<u32> = self.facts.links.keys().copied().collect();
-        links.sort_by_key(|index| self.facts.links.get(index).is_some_and(|link| link.master.is_some()));
-        for index in links {
-            self.place(index);
-        }
-    }
-
-    /// What the kernel side is to be told of an interface, with its number left open; why it is not observed.
-    fn described(&self, index: u32) -> Option<Result<Interface, &'static str>> {
-        let link = self.facts.links.get(&index)?;
-        let role = match interfaces::role(link, &self.uplinks) {
-            Ok(role) => role,
-            Err(why) => return Some(Err(why)),
-        };
-        let number = self.placed.get(&index).map_or(0, |placed| placed.number);
-        let bridge = self.facts.bridge_of(index).and_then(|one| self.placed.get(&one)).map(|one| one.number);
-        let owner = self.registry.owner_of(index).map(|owner| {
-            (owner, self.registry.by_number(owner).map_or(Kind::UNKNOWN, |endpoint| endpoint.kind))
-        });
-        Some(Ok(interfaces::describe(&self.facts, link, role, number, bridge, owner)))
-    }
-
-    fn place(&mut self, index: u32) {
-        match self.described(index) {
-            None => {}
-            Some(Err(why)) => {
-                self.remove(index);
-                self.unplaced.insert(index, (InterfaceState::Skipped, why.into()));
-            }
-            Some(Ok(told)) if self.placed.contains_key(&index) => self.tell(index, told),
-            // Tried once: it is tried again when it is another interface.
-            Some(Ok(_)) if matches!(self.unplaced.get(&index), Some((InterfaceState::Failed, _))) => {}
-            Some(Ok(_)) if self.waiting.contains(&index) => {}
-            Some(Ok(_)) if self.may_be_moved(index) => {}
-            Some(Ok(_)) => {
-                self.deferred.remove(&index);
-                self.waiting.push_back(index);
-            }
-        }
-    }
-
-    /// Runtimes make a pair and move one end a moment later: until then it is not worth the kernel's time to
-    /// attach to that end, and the other one is attached as soon as it has gone.
-    fn may_be_moved(&mut self, index: u32) -> bool {
-        let Some(link) = self.facts.links.get(&index) else { return false };
-        let other_is_here = link.peer_namespace.is_none()
-            && link.lower.and_then(|other| self.facts.links.get(&other)).is_some_and(|other| {
-                other.kind == LinkKind::Veth && other.lower == Some(index) && other.peer_namespace.is_none()
-            });
-        if link.kind != LinkKind::Veth || !other_is_here {
-            return false;
-        }
-        let now = Instant::now();
-        now < *self.deferred.entry(index).or_insert(now + MOVED_WITHIN)
-    }
-
-    /// When the next deferred interface is due.
-    pub(super) fn deferred_until(&self) -> Option<Instant> {
-        self.deferred.values().min().copied()
-    }
-
-    /// Attaches deferred interfaces whose other end has stayed.
-    pub(super) fn place_deferred(&mut self) {
-        let now = Instant::now();
-        let due: Vec<u32> =
-            self.deferred.iter().filter(|(_, at)| **at <= now).map(|(index, _)| *index).collect();
-        for index in due {
-            self.place(index);
-            self.deferred.remove(&index);
-        }
-        self.place_waiting();
-    }
-
-    fn attach(&mut self, index: u32) {
-        // It may have gone, or become another kind of interface, while it waited.
-        let Some(Ok(mut told)) = self.described(index) else { return };
-        let Some(name) = self.facts.links.get(&index).map(|link| link.name.clone()) else { return };
-        let number = self.collector.interfaces.begin(index, &name);
-        told.id = number;
-        if told.role == Role::BRIDGE {
-            told.segment = number;
-        }
-        match self.kernel.attach(index, &name, told) {
-            Ok(attached) => {
-                self.unplaced.remove(&index);
-                self.placed.insert(index, Placed { number, attached, told, baseline: None });
-                if let Some(one) = self.collector.interfaces.get_mut(number) {
-                    one.kernel = told;
-                }
-                tracing::debug!(interface = %name, role = told.role.name(), how = attached.name(), "attached");
-            }
-            Err(error) => {
-                let why = failure::one_line(&error);
-                tracing::debug!(interface = %name, %why, "not observed");
-                self.unplaced.insert(index, (InterfaceState::Failed, why.into()));
-                if let Some(one) = self.collector.interfaces.get_mut(number) {
-                    one.alive = false;
-                }
-            }
-        }
-    }
-
-    fn tell(&mut self, index: u32, told: Interface) {
-        let Some(placed) = self.placed.get_mut(&index) else { return };
-        let name = self.facts.links.get(&index).map_or("", |link| link.name.as_str());
-        if let Some(one) = self.collector.interfaces.get_mut(placed.number) {
-            if &*one.name != name {
-                one.name = name.into();
-            }
-            one.kernel = told;
-        }
-        if placed.told == told {
-            return;
-        }
-        match self.kernel.set_interface(index, told) {
-            Ok(()) => placed.told = told,
-            Err(error) => tracing::warn!(interface = %name, why = %failure::one_line(&error), "not told"),
-        }
-    }
-
-    fn remove(&mut self, index: u32) {
-        self.waiting.retain(|one| *one != index);
-        self.deferred.remove(&index);
-        self.unplaced.remove(&index);
-        if let Some(placed) = self.placed.remove(&index) {
-            self.kernel.detach(index);
-            if let Some(one) = self.collector.interfaces.get_mut(placed.number) {
-                one.alive = false;
-            }
-        }
     }
 
     /// Reads the kernel side, judges, publishes.

@@ -9,10 +9,7 @@ use std::{
 use jiff::Timestamp;
 use netobs_common::{counters::Counters, hook::Hook};
 
-use super::{
-    names,
-    observer::{Observer, Placed},
-};
+use super::{names, observer::Observer, placement::Placed};
 use crate::{
     collector::{Baseline, Collector, Coverage, in_our_bytes},
     host::facts::{Facts, LinkCounters, LinkKind},
