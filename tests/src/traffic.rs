@@ -86,12 +86,13 @@ pub fn iperf(place: &Place, to: &str, port: u16, options: &[&str]) -> Result<Ipe
     })
 }
 
-/// Sends `count` echo requests 2 ms apart; fails unless every one is answered.
+/// Sends `count` echo requests 2 ms apart; fails unless every one is answered, the last within a second.
 ///
 /// # Errors
 /// When an answer is missing.
 pub fn ping(place: &Place, to: &str, count: u32) -> Result<()> {
-    let mut command = place.command("ping", ["-q", "-n", "-i", "0.002", "-c", &count.to_string(), to]);
+    let mut command =
+        place.command("ping", ["-q", "-n", "-i", "0.002", "-W", "1", "-c", &count.to_string(), to]);
     let text = run_within(&mut command, LONG)?;
     if !text.contains(&format!("{count} received")) {
         bail!("ping {to}: {text}");

@@ -158,7 +158,8 @@ fn a_dropper_that_was_first(bare: &Bare) -> Result<()> {
         ensure!(!pings(bare), "{kind:?} dropper does not drop with the agent before it");
         thread::sleep(Duration::from_millis(2200));
         let seen = requests_at(&agent, LEFT_VETH, "ingress")?;
-        ensure!(seen >= 3, "ours saw {seen} packets that the {kind:?} dropper dropped");
+        let listed = netobs_tests::flows::list(&agent.flows()?);
+        ensure!(seen >= 3, "ours saw {seen} packets that the {kind:?} dropper dropped; flows:\n{listed}");
         agent.stop()?;
         ensure!(!pings(bare), "{kind:?} dropper does not drop any more after the agent is gone");
         drop(dropper);
