@@ -75,6 +75,11 @@ impl Collector {
         let now_overflowing = overflow.read(reading.paths, interfaces, names, |labels, parties, counters| {
             ledger.book_overflow(labels, parties, counters, names);
         });
+        // Where the path counters are full too, the spill alone says that the flow table is.
+        let now_overflowing = now_overflowing
+            || reading.spill.iter().any(|(index, counters)| {
+                self.spilled.get(*index as usize).is_none_or(|before| before != counters)
+            });
         let context = Context {
             interfaces,
             directory: names,
