@@ -6,5 +6,6 @@ mod journey;
 mod kernel;
 mod lifecycle;
 mod overflow;
+mod proof;
 mod settling;
 mod ways;

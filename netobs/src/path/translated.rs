@@ -173,3 +173,95 @@ fn counters([packets, segments, bytes]: Balance) -> Counters {
     let [packets, segments, bytes] = [packets, segments, bytes].map(|one| u64::try_from(one).unwrap_or(0));
     Counters { packets, segments, bytes }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEB: EndpointId = EndpointId(16);
+
+    fn to(receiver: EndpointId) -> Ends {
+        Ends { sender: EndpointId::EXTERNAL, receiver, protocol: Protocol::TCP }
+    }
+
+    fn packets(packets: u64) -> Counters {
+        Counters { packets, segments: packets, bytes: packets * 100 }
+    }
+
+    fn hold(translated: &mut Translated, number: u64) {
+        translated.hold(to(EndpointId::HOST), PathKey::default(), packets(number));
+    }
+
+    fn settle(translated: &mut Translated, listed: &Listed) -> Vec<(EndpointId, u64)> {
+        translated.settle(listed).into_iter().map(|(_, whose, counters)| (whose, counters.packets)).collect()
+    }
+
+    fn nothing_listed() -> Listed {
+        Listed::default()
+    }
+
+    #[test]
+    fn what_left_for_somebody_was_theirs_and_the_rest_the_hosts() {
+        let mut all = Translated::default();
+        hold(&mut all, 10);
+        all.left(to(WEB), packets(4));
+        assert_eq!(settle(&mut all, &nothing_listed()), [(WEB, 4)]);
+        assert_eq!(all.held_bytes(), 600, "the others may be on their way");
+        assert_eq!(settle(&mut all, &nothing_listed()), [(EndpointId::HOST, 6)]);
+        assert_eq!(all.held_bytes(), 0);
+    }
+
+    #[test]
+    fn what_entered_for_its_receiver_explains_what_left_for_it() {
+        let mut all = Translated::default();
+        hold(&mut all, 10);
+        all.entered(to(WEB), packets(4));
+        all.left(to(WEB), packets(4));
+        assert_eq!(settle(&mut all, &nothing_listed()), []);
+        assert_eq!(settle(&mut all, &nothing_listed()), [(EndpointId::HOST, 10)]);
+    }
+
+    #[test]
+    fn what_flows_say_of_their_own_is_not_what_has_none() {
+        let mut all = Translated::default();
+        hold(&mut all, 10);
+        all.left(to(WEB), packets(4));
+        let listed = Listed { passed_on: vec![(to(WEB), packets(3))], ..Listed::default() };
+        assert_eq!(settle(&mut all, &listed), [(WEB, 1)]);
+        assert_eq!(settle(&mut all, &nothing_listed()), [(EndpointId::HOST, 9)]);
+    }
+
+    #[test]
+    fn a_flow_too_young_to_say_it_holds_up_no_longer_than_three_readings() {
+        let mut all = Translated::default();
+        hold(&mut all, 10);
+        all.left(to(WEB), packets(4));
+        let unsure = BTreeMap::from([((EndpointId::EXTERNAL, Protocol::TCP), packets(4))]);
+        let doubt = Listed { unsure, ..Listed::default() };
+        assert_eq!(settle(&mut all, &doubt), []);
+        assert_eq!(settle(&mut all, &doubt), [(EndpointId::HOST, 6)], "beyond doubt");
+        assert_eq!(settle(&mut all, &doubt), [(EndpointId::HOST, 4)]);
+        assert_eq!(all.held_bytes(), 0);
+    }
+
+    #[test]
+    fn what_was_dropped_before_the_table_was_full_is_not_set_against_what_came_then() {
+        let mut all = Translated::default();
+        all.entered(to(WEB), packets(1_000));
+        settle(&mut all, &nothing_listed());
+        settle(&mut all, &nothing_listed());
+        hold(&mut all, 10);
+        all.left(to(WEB), packets(4));
+        assert_eq!(settle(&mut all, &nothing_listed()), [(WEB, 4)]);
+    }
+
+    #[test]
+    fn another_protocol_or_sender_explains_nothing() {
+        let mut all = Translated::default();
+        hold(&mut all, 10);
+        all.left(Ends { protocol: Protocol::UDP, ..to(WEB) }, packets(4));
+        all.left(Ends { sender: EndpointId(17), ..to(WEB) }, packets(4));
+        assert_eq!(settle(&mut all, &nothing_listed()), []);
+        assert_eq!(settle(&mut all, &nothing_listed()), [(EndpointId::HOST, 10)]);
+    }
+}

@@ -281,6 +281,7 @@ impl Host {
             };
             let from = step.from.map_or(0, |name| self.index(name));
             self.kernel.see(self.number(step.interface), step.hook, from, &frame, self.now);
+            self.now += 1_000;
         }
     }
 
