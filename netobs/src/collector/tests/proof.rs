@@ -27,12 +27,15 @@ fn evidence(row: &FlowRow) -> Vec<(EvidenceKind, u64, Option<&str>)> {
 const THERE: bool = true;
 const BACK: bool = false;
 
+/// What happens, its packets, the seconds after them, and what is said then.
+type Case<'a> = (&'a str, &'a [(bool, u8)], u64, Verdict, TcpState);
+
 #[test]
 fn the_verdicts_of_tcp() {
     let handshake = [(THERE, SYN), (BACK, SYN | ACK), (THERE, ACK)];
     let reset_later = [handshake.as_slice(), &[(BACK, RST)]].concat();
     let closed = [handshake.as_slice(), &[(THERE, FIN | ACK), (BACK, FIN | ACK)]].concat();
-    let cases: &[(&str, &[(bool, u8)], u64, Verdict, TcpState)] = &[
+    let cases: &[Case<'_>] = &[
         ("established", &handshake, 1, Verdict::Reachable, TcpState::Established),
         ("answered, not confirmed", &handshake[..2], 1, Verdict::Reachable, TcpState::SynReceived),
         ("asked a moment ago", &handshake[..1], 2, Verdict::Unknown, TcpState::SynSent),
