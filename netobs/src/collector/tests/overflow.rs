@@ -204,3 +204,19 @@ fn an_answer_that_is_dropped_on_its_way_is_booked_once() {
     let tick = host.second();
     assert_eq!(tick.totals.paths.values().map(|one| one.packets).collect::<Vec<_>>(), [1]);
 }
+
+/// Its direction was counted at the container that asked; the one entry there is room for is where it enters.
+#[test]
+fn a_straggler_that_finds_the_table_full_is_counted_where_it_enters() {
+    let mut host = Host::new();
+    let connection = Connection::on_one_bridge(40_000);
+    host.talk(&connection);
+    host.send(&connection, true, RST, 66);
+    host.second();
+    assert!(host.kernel.flows.is_empty());
+    host.kernel.capacity = Some(1);
+    host.send(&connection, false, ACK, 500);
+    host.second();
+    host.second();
+    assert_eq!(books(&host.second().totals), host.truth);
+}
