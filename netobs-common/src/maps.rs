@@ -2,6 +2,8 @@
 
 /// Hash: interface index → [`crate::interface::Interface`].
 pub const INTERFACES: &str = "INTERFACES";
+/// Array of one `u32`: another number after each change of [`INTERFACES`], so that copies of them are renewed.
+pub const GENERATION: &str = "GENERATION";
 /// Hash: [`crate::key::AddressKey`] → [`crate::endpoint::Party`].
 pub const ADDRESSES: &str = "ADDRESSES";
 /// Longest prefix match: [`crate::key::PrefixKey`] → [`crate::endpoint::Party`].

@@ -11,9 +11,22 @@ use netobs_common::{
 
 use crate::maps::{ADDRESSES, PREFIXES};
 
+/// Where keys are made: in a table, because the stack has 512 bytes, and a prefix key's address lies at an
+/// offset of 4 in it, where the verifier refuses to have eight bytes written.
+#[repr(C)]
+pub(crate) struct Keys {
+    address: AddressKey,
+    prefix: Key<PrefixKey>,
+}
+
 /// Sender and receiver of a packet.
 #[inline(always)]
-pub(crate) fn parties(interface: &Interface, hook: Hook, headers: &Headers, key: &mut AddressKey) -> (Party, Party) {
+pub(crate) fn parties(
+    interface: &Interface,
+    hook: Hook,
+    headers: &Headers,
+    keys: &mut Keys,
+) -> (Party, Party) {
     if interface.role == Role::LOOPBACK {
         return (Party::HOST, Party::HOST);
     }
@@ -21,12 +34,12 @@ pub(crate) fn parties(interface: &Interface, hook: Hook, headers: &Headers, key:
     let source = match owner {
         // Whatever address it writes, it is the owner who sends.
         Some(owner) if hook == Hook::INGRESS => owner,
-        _ => lookup(interface.segment, headers.source, key).unwrap_or(Party::EXTERNAL),
+        _ => lookup(interface.segment, &headers.source, keys).unwrap_or(Party::EXTERNAL),
     };
     let destination = if headers.is_group() {
         Party::GROUP
     } else {
-        match (lookup(interface.segment, headers.destination, key), owner) {
+        match (lookup(interface.segment, &headers.destination, keys), owner) {
             // A bridge floods what it has no port for: the owner is not the receiver of all it gets.
             (Some(known), Some(_)) if hook == Hook::EGRESS => known,
             (_, Some(owner)) if hook == Hook::EGRESS => owner,
@@ -39,8 +52,9 @@ pub(crate) fn parties(interface: &Interface, hook: Hook, headers: &Headers, key:
 
 /// Who has the address: in the segment, else in the routed part of the host, else by prefix.
 #[inline(always)]
-fn lookup(segment: u32, address: Address, key: &mut AddressKey) -> Option<Party> {
-    key.address = address;
+fn lookup(segment: u32, address: &Address, keys: &mut Keys) -> Option<Party> {
+    let key = &mut keys.address;
+    key.address = *address;
     key.segment = segment;
     // SAFETY: the value is plain integers; the collector replaces it whole.
     if let Some(party) = unsafe { ADDRESSES.get(&*key) } {
@@ -53,5 +67,6 @@ fn lookup(segment: u32, address: Address, key: &mut AddressKey) -> Option<Party>
             return Some(*party);
         }
     }
-    PREFIXES.get(Key::new(128, PrefixKey { address })).copied()
+    keys.prefix = Key::new(128, PrefixKey { address: *address });
+    PREFIXES.get(&keys.prefix).copied()
 }

@@ -34,7 +34,7 @@ pub(crate) struct Seen<'a> {
 pub(crate) fn seen(ctx: &TcContext, scratch: &mut Scratch, seen: &Seen<'_>) {
     let (parties, listed) = match FLOWS.get_ptr_mut(&scratch.flow_key) {
         Some(flow) => {
-            update(flow, &scratch.headers, seen);
+            update(flow, &scratch.headers, seen, scratch.tick.coarse());
             // SAFETY: the pointer is the entry's until the program ends; both parties are written once.
             (unsafe { ((*flow).source, (*flow).destination) }, true)
         }
@@ -61,14 +61,14 @@ pub(crate) fn skipped(interface: u32, hook: Hook, reason: Skip, counters: Counte
 
 /// Adds a packet to a flow entry that other CPUs may be adding to.
 #[inline(always)]
-fn update(flow: *mut FlowCounters, headers: &Headers, seen: &Seen<'_>) {
+fn update(flow: *mut FlowCounters, headers: &Headers, seen: &Seen<'_>, now: u64) {
     // SAFETY: the entry is valid while the program runs; the sums are added atomically, and every other
     // field is written whole, with a value any CPU may write.
     unsafe {
         add(&raw mut (*flow).counters.packets, seen.counters.packets);
         add(&raw mut (*flow).counters.segments, seen.counters.segments);
         add(&raw mut (*flow).counters.bytes, seen.counters.bytes);
-        (*flow).last_seen = clock::coarse();
+        (*flow).last_seen = now;
         if headers.tcp.0 & (TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0) != 0 {
             flags(&mut *flow, headers.tcp);
         }
@@ -99,7 +99,7 @@ fn flags(flow: &mut FlowCounters, tcp: TcpFlags) {
 /// Classifies the packet and makes a flow entry; whether the packet is in one now.
 #[inline(always)]
 fn begin(ctx: &TcContext, scratch: &mut Scratch, seen: &Seen<'_>) -> ((Party, Party), bool) {
-    let parties = classify::parties(seen.interface, seen.hook, &scratch.headers, &mut scratch.address_key);
+    let parties = classify::parties(seen.interface, seen.hook, &scratch.headers, &mut scratch.party_keys);
     let now = clock::precise();
     let local = seen.hook == Hook::EGRESS && seen.origin == Origin::LOCAL;
     let flow = &mut scratch.flow;
@@ -132,7 +132,7 @@ fn begin(ctx: &TcContext, scratch: &mut Scratch, seen: &Seen<'_>) -> ((Party, Pa
     // Another CPU made the entry in between, or the table is full.
     match FLOWS.get_ptr_mut(&scratch.flow_key) {
         Some(flow) => {
-            update(flow, &scratch.headers, seen);
+            update(flow, &scratch.headers, seen, now);
             (parties, true)
         }
         None => (parties, false),

@@ -11,7 +11,12 @@ use crate::maps::FRAGMENTS;
 
 /// The ports of the datagram this packet is (part) of; `None` for a later fragment of an unknown one.
 #[inline(always)]
-pub(crate) fn ports(interface: &Interface, hook: Hook, headers: &Headers, key: &mut FragmentKey) -> Option<Ports> {
+pub(crate) fn ports(
+    interface: &Interface,
+    hook: Hook,
+    headers: &Headers,
+    key: &mut FragmentKey,
+) -> Option<Ports> {
     if headers.fragment == Fragment::WHOLE {
         return Some(headers.ports);
     }

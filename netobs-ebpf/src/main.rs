@@ -4,13 +4,17 @@
 #![no_main]
 #![feature(core_intrinsics)]
 #![expect(internal_features, reason = "BPF's atomic add is only reachable as an intrinsic")]
-#![allow(clippy::needless_borrows_for_generic_args, reason = "a key handed over by value is copied to the stack")]
+#![allow(
+    clippy::needless_borrows_for_generic_args,
+    reason = "a key handed over by value is copied to the stack"
+)]
 #![allow(unreachable_pub, missing_docs, reason = "the program macros make items of their own")]
 
 mod classify;
 mod clock;
 mod count;
 mod fragment;
+mod interface;
 mod maps;
 mod observe;
 mod owner;

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap},
 };
 use netobs_common::{
     counters::{Counters, FlowCounters, PathCounters},
@@ -16,11 +16,22 @@ use netobs_common::{
     owner::SocketOwner,
 };
 
-use crate::scratch::Scratch;
+use crate::{
+    interface::{KNOWN_CAPACITY, Known},
+    scratch::Scratch,
+};
 
 /// A hash, not an array: interface indexes grow without bound on a node with churn.
 #[map]
 pub(crate) static INTERFACES: HashMap<u32, Interface> = HashMap::with_max_entries(INTERFACES_CAPACITY, 0);
+
+/// One entry: how often the collector has changed [`INTERFACES`].
+#[map]
+pub(crate) static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Copies of [`INTERFACES`]: see [`crate::interface`].
+#[map]
+pub(crate) static KNOWN: PerCpuArray<Known> = PerCpuArray::with_max_entries(KNOWN_CAPACITY, 0);
 
 #[map]
 pub(crate) static ADDRESSES: HashMap<AddressKey, Party> = HashMap::with_max_entries(ADDRESSES_CAPACITY, 0);
@@ -37,7 +48,8 @@ pub(crate) static FLOWS: HashMap<FlowKey, FlowCounters> = HashMap::with_max_entr
 /// Per CPU: a few hot keys take every packet, and the CPUs would fight over them. A tc program is not
 /// interrupted by another one on its CPU (bottom halves are off), so plain adds are exact.
 #[map]
-pub(crate) static PATHS: PerCpuHashMap<PathKey, PathCounters> = PerCpuHashMap::with_max_entries(PATHS_CAPACITY, 0);
+pub(crate) static PATHS: PerCpuHashMap<PathKey, PathCounters> =
+    PerCpuHashMap::with_max_entries(PATHS_CAPACITY, 0);
 
 /// One entry: see [`Scratch`].
 #[map]
@@ -51,11 +63,13 @@ pub(crate) static NOTHING: PerCpuArray<PathCounters> = PerCpuArray::with_max_ent
 pub(crate) static SPILL: PerCpuArray<Counters> = PerCpuArray::with_max_entries(SPILL_CAPACITY, 0);
 
 #[map]
-pub(crate) static SKIPS: PerCpuHashMap<SkipKey, Counters> = PerCpuHashMap::with_max_entries(SKIPS_CAPACITY, 0);
+pub(crate) static SKIPS: PerCpuHashMap<SkipKey, Counters> =
+    PerCpuHashMap::with_max_entries(SKIPS_CAPACITY, 0);
 
 /// A cache, so the least recently used may go: what it loses becomes a flow without ports.
 #[map]
-pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, Ports> = LruHashMap::with_max_entries(FRAGMENTS_CAPACITY, 0);
+pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, Ports> =
+    LruHashMap::with_max_entries(FRAGMENTS_CAPACITY, 0);
 
 /// A cache as well: a forgotten owner is an owner not known.
 #[map]

@@ -14,26 +14,25 @@ use netobs_common::{
 
 use crate::{
     count::{self, Seen},
-    fragment,
-    maps::{INTERFACES, SCRATCH},
+    fragment, interface,
+    maps::SCRATCH,
     skb::Skb,
 };
 
 /// Counts the packet.
 #[inline(always)]
 pub(crate) fn observe(ctx: &TcContext, hook: Hook) {
-    let skb = Skb::new(ctx);
-    let length = skb.length();
-    let (gso_size, gso_segs) = skb.offload();
-    // SAFETY: the value is plain integers; the collector replaces it whole.
-    let Some(interface) = (unsafe { INTERFACES.get(&skb.ifindex()) }) else {
-        count::skipped(0, hook, Skip::UNKNOWN_INTERFACE, Counters::one(gso_segs.max(1), length));
-        return;
-    };
     // The only entry of an array: the verifier wants the question asked, the answer is always there.
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's own, and no other program of this CPU runs meanwhile (see `Scratch`).
     let scratch = unsafe { &mut *scratch };
+    let skb = Skb::new(ctx, &raw mut scratch.copied);
+    let length = skb.length();
+    let (gso_size, gso_segs) = skb.offload();
+    let Some(interface) = &interface::find(skb.ifindex()) else {
+        count::skipped(0, hook, Skip::UNKNOWN_INTERFACE, Counters::one(gso_segs.max(1), length));
+        return;
+    };
 
     if let Err(reason) = parse(&skb, interface.link_layer, skb.tag(), &mut scratch.headers) {
         count::skipped(interface.id, hook, reason, Counters::one(gso_segs.max(1), length));

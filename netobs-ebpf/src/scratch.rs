@@ -2,9 +2,11 @@
 
 use netobs_common::{
     counters::FlowCounters,
-    key::{AddressKey, FlowKey, FragmentKey, PathKey},
+    key::{FlowKey, FragmentKey, PathKey},
     parse::Headers,
 };
+
+use crate::{classify::Keys, clock::Tick, skb::Copied};
 
 /// One per CPU: a tc program is not interrupted by another one on its CPU, so each has it for itself.
 #[repr(C)]
@@ -14,5 +16,7 @@ pub(crate) struct Scratch {
     pub(crate) flow: FlowCounters,
     pub(crate) path_key: PathKey,
     pub(crate) fragment_key: FragmentKey,
-    pub(crate) address_key: AddressKey,
+    pub(crate) party_keys: Keys,
+    pub(crate) copied: Copied,
+    pub(crate) tick: Tick,
 }

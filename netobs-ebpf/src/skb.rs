@@ -9,15 +9,24 @@ use netobs_common::packet::Packet;
 /// eight extension headers of usual size stay well below.
 const FURTHEST: usize = 1024;
 
+/// The most bytes that are asked for at once.
+const WIDEST: usize = 32;
+
+/// Where bytes go that have to be copied. In a table, not on the stack, where the verifier refuses reads
+/// at odd offsets on every machine.
+pub(crate) type Copied = [u8; WIDEST];
+
 /// What the classifier reads of a socket buffer.
 pub(crate) struct Skb<'a> {
     ctx: &'a TcContext,
+    copied: *mut Copied,
 }
 
 impl<'a> Skb<'a> {
+    /// `copied` is this CPU's own.
     #[inline(always)]
-    pub(crate) fn new(ctx: &'a TcContext) -> Self {
-        Self { ctx }
+    pub(crate) fn new(ctx: &'a TcContext, copied: *mut Copied) -> Self {
+        Self { ctx, copied }
     }
 
     #[inline(always)]
@@ -71,12 +80,12 @@ impl Packet for Skb<'_> {
             // SAFETY: the bytes lie between `data` and `data_end`; an array of bytes has no alignment.
             return Some(unsafe { ptr::read_unaligned(start as *const [u8; N]) });
         }
+        const { assert!(N <= WIDEST) };
         // The linear part ends before: the helper copies from the pages.
-        let mut copy = [0; N];
-        // SAFETY: `copy` has room for the `N` bytes asked for.
-        let result = unsafe {
-            bpf_skb_load_bytes(self.raw().cast(), offset as u32, copy.as_mut_ptr().cast(), N as u32)
-        };
-        (result == 0).then_some(copy)
+        // SAFETY: there is room for the `N` bytes asked for.
+        let result =
+            unsafe { bpf_skb_load_bytes(self.raw().cast(), offset as u32, self.copied.cast(), N as u32) };
+        // SAFETY: as above, and an array of bytes has no alignment.
+        (result == 0).then(|| unsafe { ptr::read_unaligned(self.copied.cast()) })
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{HashMap, LpmTrie, MapData, PerCpuArray},
+    maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray},
     programs::{ProgramError, SchedClassifier},
     util::KernelVersion,
 };
@@ -45,6 +45,8 @@ pub struct Kernel {
     pub(super) owners: HashMap<MapData, u64, [u8; size_of::<SocketOwner>()]>,
     pub(super) spill: PerCpuArray<MapData, [u8; SPILL_SIZE]>,
     pub(super) interfaces: HashMap<MapData, u32, [u8; size_of::<Interface>()]>,
+    /// Written after every change of `interfaces`, with its number.
+    pub(super) generation: (Array<MapData, u32>, u32),
     pub(super) addresses: HashMap<MapData, [u8; size_of::<AddressKey>()], [u8; size_of::<Party>()]>,
     pub(super) prefixes: LpmTrie<MapData, [u8; size_of::<PrefixKey>()], [u8; size_of::<Party>()]>,
     /// What stands in `addresses`, so that only differences are written.
@@ -88,6 +90,7 @@ impl Kernel {
             owners: take(maps::OWNERS)?.try_into()?,
             spill: take(maps::SPILL)?.try_into()?,
             interfaces: take(maps::INTERFACES)?.try_into()?,
+            generation: (take(maps::GENERATION)?.try_into()?, 0),
             addresses: take(maps::ADDRESSES)?.try_into()?,
             prefixes: take(maps::PREFIXES)?.try_into()?,
             written_addresses: BTreeMap::new(),

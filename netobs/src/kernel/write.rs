@@ -21,11 +21,19 @@ impl Kernel {
     pub fn set_interface(&mut self, index: u32, interface: Interface) -> Result<()> {
         self.interfaces
             .insert(index, array(&interface), 0)
+            .and_then(|()| self.renew())
             .with_context(|| format!("telling the kernel side of interface {index}"))
     }
 
+    /// Makes every CPU look interfaces up again.
+    fn renew(&mut self) -> Result<(), MapError> {
+        let (map, number) = &mut self.generation;
+        *number = number.wrapping_add(1);
+        map.set(0, *number, 0)
+    }
+
     pub(super) fn forget_interface(&mut self, index: u32) {
-        if let Err(error) = self.interfaces.remove(&index)
+        if let Err(error) = self.interfaces.remove(&index).and_then(|()| self.renew())
             && !is_absent(&error)
         {
             tracing::debug!(index, %error, "forgetting an interface");

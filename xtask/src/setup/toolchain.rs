@@ -30,7 +30,7 @@ pub(crate) struct Choice {
 pub(crate) struct Toolchain {
     /// The compiler.
     pub(crate) compiler: Compiler,
-    version: Version,
+    pub(crate) version: Version,
     /// The linker.
     pub(crate) linker: Linker,
 }
