@@ -112,7 +112,17 @@ impl Flow {
         format!("{address}:{}", port.unwrap_or_default())
     }
 
-    /// One line for a failure message.
+    /// A direction's own numbers, then its hops': packets/segments/bytes.
+    fn numbers(&self, direction: &str, own: Carried) -> String {
+        let mut text = format!("{}/{}/{}:", own.packets, own.segments, own.bytes);
+        for hop in self.hops.iter().filter(|hop| hop.direction == direction) {
+            let Carried { packets, segments, bytes } = hop.carried;
+            text.push_str(&format!(" [{} {} {packets}/{segments}/{bytes}]", hop.interface, hop.hook));
+        }
+        text
+    }
+
+    /// A few lines for a failure message.
     #[must_use]
     pub fn brief(&self) -> String {
         let side = |side: &Side| {
@@ -121,8 +131,9 @@ impl Flow {
             format!("{endpoint}({})={address}:{}", side.kind, side.port.unwrap_or_default())
         };
         format!(
-            "{} {} -> {} path={} nat={} via={} reporter={} proxied_by={} original={} by={} verdict={}\n      \
-             forward {:?} {:?}\n      reply {:?} {:?}",
+            "{} {} {} -> {} path={} nat={} via={} reporter={} proxied_by={} original={} by={} verdict={}\n      \
+             forward {}\n      reply {}",
+            self.id,
             self.protocol,
             side(&self.source),
             side(&self.destination),
@@ -138,10 +149,8 @@ impl Flow {
             )),
             self.initiator_by,
             self.verdict,
-            self.forward,
-            self.way("forward"),
-            self.reply,
-            self.way("reply"),
+            self.numbers("forward", self.forward),
+            self.numbers("reply", self.reply),
         )
     }
 }
