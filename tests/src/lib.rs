@@ -19,6 +19,7 @@ pub mod lab;
 pub mod ledger;
 pub mod netns;
 pub mod packets;
+pub mod paged;
 pub mod place;
 pub mod process;
 pub mod require;

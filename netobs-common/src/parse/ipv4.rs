@@ -20,8 +20,8 @@ pub(super) fn read(packet: &impl Packet, offset: usize, headers: &mut Headers) -
     }
     let total = u32::from(u16::from_be_bytes([ip[2], ip[3]]));
     // 0: larger than 64 KiB, made by the kernel itself (BIG TCP, Linux 6.3, net/ipv4/ip_output.c).
-    let lies = total != 0 && (total < header as u32 || total > packet.length().saturating_sub(offset as u32));
-    if lies {
+    let end = if total == 0 { packet.length() } else { offset as u32 + total };
+    if end > packet.length() || end < (offset + header) as u32 {
         return Err(Skip::MALFORMED);
     }
     headers.network = Network::IPV4;
@@ -34,5 +34,5 @@ pub(super) fn read(packet: &impl Packet, offset: usize, headers: &mut Headers) -
         headers.identification = u32::from(u16::from_be_bytes([ip[4], ip[5]]));
         headers.fragment = if flags & FRAGMENT_OFFSET == 0 { Fragment::FIRST } else { Fragment::LATER };
     }
-    transport::read(packet, offset + header, headers)
+    transport::read(packet, offset + header, end, headers)
 }

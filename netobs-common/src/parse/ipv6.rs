@@ -23,7 +23,8 @@ pub(super) fn read(packet: &impl Packet, offset: usize, headers: &mut Headers) -
     }
     // 0: a jumbogram (RFC 2675), or larger than 64 KiB and made by the kernel itself (BIG TCP).
     let payload = u32::from(u16::from_be_bytes([ip[4], ip[5]]));
-    if payload != 0 && payload > packet.length().saturating_sub((offset + HEADER) as u32) {
+    let end = if payload == 0 { packet.length() } else { (offset + HEADER) as u32 + payload };
+    if end > packet.length() {
         return Err(Skip::MALFORMED);
     }
     headers.network = Network::IPV6;
@@ -36,7 +37,7 @@ pub(super) fn read(packet: &impl Packet, offset: usize, headers: &mut Headers) -
             None => break,
         }
     }
-    transport::read(packet, at, headers)
+    transport::read(packet, at, end, headers)
 }
 
 /// Steps over one extension header; its length, or `None` where the chain ends.

@@ -219,11 +219,21 @@ proptest! {
     }
 
     #[test]
-    fn what_follows_the_headers_does_not_matter((bytes, ethernet, tag) in mutated(), more in prop::collection::vec(any::<u8>(), 1..64)) {
-        if let Ok(whole) = read(&bytes, ethernet, tag)
-            && whole.fragment != super::Fragment::FIRST
-        {
-            prop_assert_eq!(read(&join(&bytes, &more), ethernet, tag), Ok(whole));
+    fn padding_says_nothing(at: prop::sample::Index, end: prop::sample::Index, padding in prop::collection::vec(any::<u8>(), 1..64)) {
+        // Made anew with every payload length, so that the IP header is honest about its end.
+        let all = tcp_with(7, 8, SYN, &[1; 20]);
+        let payload = &all[..end.index(all.len() + 1)];
+        let frames = [
+            ethernet(IPV4, &Ipv4::new(TCP).around(payload)),
+            ethernet(IPV4, &Ipv4 { more: true, ..Ipv4::new(TCP) }.around(payload)),
+            ethernet(IPV6, &ipv6(FRAGMENT, &fragment(TCP, 0, true, 9, payload))),
+            ethernet(IPV6, &ipv6(HOP_BY_HOP, &extension(TCP, 0, payload))),
+        ];
+        let frame = at.get(&frames);
+        match (read(&join(frame, &padding), true, None), read(frame, true, None)) {
+            // A header that ends in padding may contradict itself there; it has no flow either way.
+            (Err(_), Err(_)) => {}
+            (padded, plain) => prop_assert_eq!(padded, plain),
         }
     }
 }

@@ -8,33 +8,32 @@ use crate::{
     wire::{Network, Proto, TcpFlags, icmp},
 };
 
+/// What every transport has in the first fragment of a datagram: fragments are cut at multiples of eight bytes.
+const LEAST: u32 = 8;
+
+/// `end` is where the IP packet ends. Frames on a cable are padded to 60 bytes, and padding is no header.
 #[inline(always)]
-pub(super) fn read(packet: &impl Packet, offset: usize, headers: &mut Headers) -> Result<(), Skip> {
+pub(super) fn read(packet: &impl Packet, offset: usize, end: u32, headers: &mut Headers) -> Result<(), Skip> {
     headers.length = offset as u32;
     if headers.fragment != Fragment::LATER {
-        layer(packet, offset, headers)?;
+        layer(packet, offset, end, headers)?;
     }
-    within(packet.length(), headers)
-}
-
-/// Headers end where the packet ends at the latest. Not all of their bytes are read, so this is said once.
-#[inline(always)]
-fn within(packet: u32, headers: &mut Headers) -> Result<(), Skip> {
-    if headers.length <= packet {
+    // Not every byte of a header is read, nor is each read held against the end: this is said once.
+    if headers.length <= end {
         return Ok(());
     }
-    if headers.fragment == Fragment::FIRST {
+    if headers.fragment == Fragment::FIRST && offset as u32 + LEAST <= end {
         // The rest of the header is in the next fragment.
-        headers.length = packet;
+        headers.length = end;
         return Ok(());
     }
     Err(Skip::TRUNCATED)
 }
 
 #[inline(always)]
-fn layer(packet: &impl Packet, offset: usize, headers: &mut Headers) -> Result<(), Skip> {
+fn layer(packet: &impl Packet, offset: usize, end: u32, headers: &mut Headers) -> Result<(), Skip> {
     match headers.proto {
-        Proto::TCP => tcp(packet, offset, headers),
+        Proto::TCP => tcp(packet, offset, end, headers),
         Proto::UDP => {
             headers.ports = ports(packet, offset)?;
             headers.length += 8;
@@ -62,22 +61,21 @@ fn ports(packet: &impl Packet, offset: usize) -> Result<Ports, Skip> {
 }
 
 #[inline(always)]
-fn tcp(packet: &impl Packet, offset: usize, headers: &mut Headers) -> Result<(), Skip> {
+fn tcp(packet: &impl Packet, offset: usize, end: u32, headers: &mut Headers) -> Result<(), Skip> {
     headers.ports = ports(packet, offset)?;
-    match packet.bytes::<2>(offset + 12) {
-        Some([data_offset, flags]) => {
-            let length = u32::from(data_offset >> 4) * 4;
-            if length < 20 {
-                return Err(Skip::MALFORMED);
-            }
-            headers.tcp = TcpFlags(flags);
-            headers.length += length;
-            Ok(())
-        }
-        // A first fragment of 8 bytes has the ports and nothing else.
-        None if headers.fragment == Fragment::FIRST => Ok(()),
-        None => Err(Skip::TRUNCATED),
+    // A first fragment of 8 bytes has the ports and nothing else.
+    if headers.fragment == Fragment::FIRST && offset as u32 + 14 > end {
+        headers.length += LEAST;
+        return Ok(());
     }
+    let [data_offset, flags] = packet.bytes(offset + 12).ok_or(Skip::TRUNCATED)?;
+    let length = u32::from(data_offset >> 4) * 4;
+    if length < 20 {
+        return Err(Skip::MALFORMED);
+    }
+    headers.tcp = TcpFlags(flags);
+    headers.length += length;
+    Ok(())
 }
 
 /// An echo is a flow whose port is the identifier; other messages are told apart by type and code.

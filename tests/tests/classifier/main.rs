@@ -5,6 +5,7 @@ mod counting;
 mod fragments;
 mod full;
 mod noise;
+mod paged;
 mod parties;
 mod samples;
 mod site;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         parties::cases(),
         full::cases(),
         noise::cases(),
+        paged::cases(),
     ];
     suite::run(&[CLASSIFIER], || Ok(()), cases.into_iter().flatten().collect())
 }

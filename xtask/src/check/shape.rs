@@ -17,6 +17,7 @@ const UNSAFE: &[&str] = &[
     "netobs/src/host/netlink/socket.rs",
     "netobs/src/kernel/syscall.rs",
     "tests/src/bpf.rs",
+    "tests/src/paged.rs",
 ];
 
 /// State that outlives its owner: tests interfere, the order of start-up matters.

@@ -70,7 +70,15 @@ pub fn ipv4_headers() -> Vec<Sample> {
         frame(
             "a first fragment of eight bytes has ports and no flags",
             in_v4(&Ipv4 { more: true, identification: 0xbeef, ..Ipv4::new(TCP) }, &tcp(5, 6, SYN)[..8]),
-            Expected { tcp: 0, fragment: 1, identification: 0xbeef, ..v4(TCP, (5, 6), 34) },
+            Expected { tcp: 0, fragment: 1, identification: 0xbeef, ..v4(TCP, (5, 6), 42) },
+        ),
+        frame(
+            "a first fragment of eight bytes, padded to the least a cable carries",
+            join(
+                &in_v4(&Ipv4 { more: true, identification: 0xbeef, ..Ipv4::new(TCP) }, &tcp(5, 6, SYN)[..8]),
+                &[0; 18],
+            ),
+            Expected { tcp: 0, fragment: 1, identification: 0xbeef, ..v4(TCP, (5, 6), 42) },
         ),
         frame(
             "trailing padding is no part of it",
