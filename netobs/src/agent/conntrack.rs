@@ -2,7 +2,7 @@
 //! reading is judged, however long a tick takes.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -32,7 +32,10 @@ pub(super) struct Tracker {
     events: mpsc::Receiver<ConntrackEvent>,
     table: Table,
     translations: Translations,
+    /// Ended connections in the order of their end; one that began again is no longer in `ended_at`.
     ended: VecDeque<(u64, Tracked)>,
+    ended_at: HashMap<Tracked, u64>,
+    dumped: bool,
     failed: Arc<AtomicBool>,
 }
 
@@ -56,6 +59,8 @@ pub(super) fn start(observer: &mut Observer) -> Result<Tracker> {
         table: Table::default(),
         translations: Translations::default(),
         ended: VecDeque::new(),
+        ended_at: HashMap::new(),
+        dumped: false,
         failed,
     })
 }
@@ -63,15 +68,29 @@ pub(super) fn start(observer: &mut Observer) -> Result<Tracker> {
 impl Tracker {
     /// Takes in everything announced so far.
     pub(super) fn update(&mut self, now: u64) {
-        while let Ok(event) = self.events.try_recv() {
+        // What is announced meanwhile is for the next tick: a source faster than we are must not hold it up.
+        for _ in 0..self.events.len() {
+            let Ok(event) = self.events.try_recv() else { break };
             self.take(&event, now);
         }
-        while let Some((ended, _)) = self.ended.front()
-            && now.saturating_sub(*ended) >= REMEMBERED
+        while let Some((ended, tracked)) = self.ended.front().copied()
+            && now.saturating_sub(ended) >= REMEMBERED
         {
-            let Some((_, tracked)) = self.ended.pop_front() else { break };
-            self.translations.remove(&tracked);
+            self.ended.pop_front();
+            // Unless it began again since.
+            if self.ended_at.get(&tracked) == Some(&ended) {
+                self.ended_at.remove(&tracked);
+                self.translations.remove(&tracked);
+            }
         }
+        if self.failed.load(Ordering::Relaxed) && !self.translations.is_empty() {
+            self.translations.clear();
+        }
+    }
+
+    /// Whether what was tracked before the agent started is known, or never will be.
+    pub(super) fn is_ready(&self) -> bool {
+        self.dumped || self.failed.load(Ordering::Relaxed)
     }
 
     fn take(&mut self, event: &ConntrackEvent, now: u64) {
@@ -81,21 +100,26 @@ impl Tracker {
                 found.iter().filter_map(Tracked::of).for_each(|one| self.translations.add(one));
             }
             ConntrackEvent::DumpEnds => {
+                self.dumped = true;
                 // What ended unannounced goes; what ended a moment ago stays for its moment.
                 self.translations.clear();
                 self.table.iter().filter_map(Tracked::of).for_each(|one| self.translations.add(one));
-                self.ended.iter().for_each(|(_, one)| self.translations.add(*one));
+                self.ended_at.keys().for_each(|one| self.translations.add(*one));
             }
             ConntrackEvent::Live(Decoded::New(one) | Decoded::Update(one)) => {
                 if let Some(tracked) = Tracked::of(one) {
-                    self.ended.retain(|(_, ended)| *ended != tracked);
+                    self.ended_at.remove(&tracked);
                     self.translations.add(tracked);
                 }
             }
             ConntrackEvent::Live(Decoded::Destroy(one)) => {
-                self.ended.extend(Tracked::of(one).map(|tracked| (now, tracked)));
+                if let Some(tracked) = Tracked::of(one) {
+                    self.ended_at.insert(tracked, now);
+                    self.ended.push_back((now, tracked));
+                }
             }
-            ConntrackEvent::DumpBegins | ConntrackEvent::DumpAborted => {}
+            ConntrackEvent::DumpAborted => self.dumped = true,
+            ConntrackEvent::DumpBegins => {}
         }
     }
 

@@ -19,7 +19,9 @@ use tokio::{
 
 use self::observer::Observer;
 use crate::{
+    failure,
     host::{self, facts::HostEvent, health::WatchHealth},
+    kernel,
     report::Report,
     runtime,
     settings::Settings,
@@ -28,6 +30,10 @@ use crate::{
 
 /// The length of a tick.
 const TICK: Duration = Duration::from_secs(1);
+/// How long the first tick waits for the connections tracked before the agent started.
+const CONNTRACK_WITHIN: Duration = Duration::from_secs(5);
+/// Ticks in a row that may fail before the agent gives up. Nothing is lost meanwhile: the kernel counts on.
+const FAILURES: u32 = 10;
 /// Changes seldom come alone: namespaces are read so long after the first of them.
 const NAMESPACES_AFTER: Duration = Duration::from_millis(100);
 /// Namespaces without an interface of ours are announced by nobody: they are found by looking.
@@ -62,6 +68,8 @@ async fn run(settings: Settings, reports: watch::Sender<Arc<Report>>, shutdown: 
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut namespaces_due = Some(Instant::now());
     let mut batch = Vec::new();
+    let began = Instant::now();
+    let mut failures = 0;
     loop {
         let due = namespaces_due.unwrap_or_else(Instant::now);
         let deferred = observer.deferred_until().map_or_else(Instant::now, Instant::from_std);
@@ -72,9 +80,21 @@ async fn run(settings: Settings, reports: watch::Sender<Arc<Report>>, shutdown: 
                 if observer.namespaces_age() >= NAMESPACES_EVERY {
                     namespaces_due.get_or_insert(Instant::now());
                 }
-                if observer.is_synced() {
-                    let report = observer.tick(&mut conntrack).await?;
-                    reports.send_replace(Arc::new(report));
+                // A flow judged before its translation is known would stay unjoined.
+                conntrack.update(kernel::monotonic_now());
+                let ready = conntrack.is_ready() || began.elapsed() >= CONNTRACK_WITHIN;
+                if observer.is_synced() && ready {
+                    match observer.tick(&mut conntrack).await {
+                        Ok(report) => {
+                            failures = 0;
+                            reports.send_replace(Arc::new(report));
+                        }
+                        Err(error) if failures < FAILURES => {
+                            failures += 1;
+                            tracing::warn!(error = %failure::one_line(&error), "this tick says nothing new");
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
             }
             taken = host.recv_many(&mut batch, BURST) => {

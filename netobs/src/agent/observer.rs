@@ -57,6 +57,8 @@ pub(super) struct Observer {
     pub(super) waiting: VecDeque<u32>,
     /// Ends of pairs whose other end is here too, with the time until which it may still be moved.
     pub(super) deferred: BTreeMap<u32, Instant>,
+    /// Interfaces that attaching failed on, when and by which name.
+    pub(super) failed: HashMap<u32, (Instant, String)>,
     /// Interfaces that programs are not on, and why.
     pub(super) unplaced: HashMap<u32, (InterfaceState, Arc<str>)>,
     pub(super) health: Vec<(&'static str, Arc<WatchHealth>)>,
@@ -106,6 +108,7 @@ impl Observer {
             placed: BTreeMap::new(),
             waiting: VecDeque::new(),
             deferred: BTreeMap::new(),
+            failed: HashMap::new(),
             unplaced: HashMap::new(),
             health: Vec::new(),
             unwritten: 0,
@@ -201,6 +204,7 @@ impl Observer {
     /// Reads the kernel side, judges, publishes.
     pub(super) async fn tick(&mut self, tracker: &mut Tracker) -> Result<Report> {
         let began = Instant::now();
+        self.place_failed();
         let now = kernel::monotonic_now();
         self.kernel.drain(&mut self.drain)?;
         let counted = crate::host::counters::link_counters().await;
@@ -220,6 +224,7 @@ impl Observer {
             self.collector.flows.taken(&key, last);
         }
         self.collector.settle(&names, now);
+        make_room(&mut self.collector, &mut self.kernel, &self.drain, &names, now)?;
         ask_owners(&mut self.collector, &self.kernel, &names);
 
         let interval = Duration::from_nanos(now.saturating_sub(self.before).max(1));
@@ -255,4 +260,26 @@ fn ask_owners(collector: &mut Collector, kernel: &Kernel, names: &Names<'_>) {
             conversation.proxied_by = Some("docker-proxy".into());
         }
     }
+}
+
+/// Takes what is of no more use out of the kernel's exact tables, booked to the last packet: they are keyed by
+/// numbers that are never used again, so they would fill for good.
+fn make_room(
+    collector: &mut Collector,
+    kernel: &mut Kernel,
+    drain: &Drain,
+    names: &Names<'_>,
+    now: u64,
+) -> Result<()> {
+    let crowded = drain.fill.iter().any(|fill| fill.table == "paths" && fill.entries * 2 > fill.capacity);
+    for key in collector.idle_paths(now, crowded) {
+        let last = kernel.take_path(&key)?;
+        collector.path_taken(&key, last, names, now);
+    }
+    for key in collector.gone_skips(&drain.skips) {
+        let last = kernel.take_skip(&key)?;
+        collector.skip_taken(&key, last);
+    }
+    collector.forget_interfaces();
+    Ok(())
 }

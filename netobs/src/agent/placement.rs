@@ -12,6 +12,8 @@ use crate::{collector::Baseline, failure, host::facts::LinkKind, kernel::Attache
 
 /// Interfaces that programs are put on before anything else gets its turn: 0.2 s.
 const AT_ONCE: usize = 8;
+/// When attaching is tried again after it failed.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long an end of a pair waits for the other end to be moved away.
 const MOVED_WITHIN: Duration = Duration::from_millis(100);
 
@@ -74,19 +76,33 @@ impl Observer {
     fn place(&mut self, index: u32) {
         match self.described(index) {
             None => {}
+            // A default route that blinks, or moves to another card, takes nobody's eyes away.
+            Some(Err(_)) if self.placed.contains_key(&index) => {}
             Some(Err(why)) => {
                 self.remove(index);
                 self.unplaced.insert(index, (InterfaceState::Skipped, why.into()));
             }
             Some(Ok(told)) if self.placed.contains_key(&index) => self.tell(index, told),
-            // Tried once: it is tried again when it is another interface.
-            Some(Ok(_)) if matches!(self.unplaced.get(&index), Some((InterfaceState::Failed, _))) => {}
+            Some(Ok(_)) if self.failed_lately(index) => {}
             Some(Ok(_)) if self.waiting.contains(&index) => {}
             Some(Ok(_)) if self.may_be_moved(index) => {}
             Some(Ok(_)) => {
                 self.deferred.remove(&index);
                 self.waiting.push_back(index);
             }
+        }
+    }
+
+    /// Whether an attempt failed under this name less than [`AGAIN_AFTER`] ago.
+    fn failed_lately(&self, index: u32) -> bool {
+        let name = self.facts.links.get(&index).map(|link| &link.name);
+        self.failed.get(&index).is_some_and(|(at, tried)| at.elapsed() < AGAIN_AFTER && Some(tried) == name)
+    }
+
+    /// Tries again where attaching failed a while ago.
+    pub(super) fn place_failed(&mut self) {
+        if self.failed.values().any(|(at, _)| at.elapsed() >= AGAIN_AFTER) {
+            self.place_all();
         }
     }
 
@@ -126,6 +142,11 @@ impl Observer {
         // It may have gone, or become another kind of interface, while it waited.
         let Some(Ok(mut told)) = self.described(index) else { return };
         let Some(name) = self.facts.links.get(&index).map(|link| link.name.clone()) else { return };
+        // The kernel is asked by name: one that is another interface's by now must not be attached to.
+        if nix::net::if_::if_nametoindex(name.as_str()) != Ok(index) {
+            self.failed.insert(index, (Instant::now(), name));
+            return;
+        }
         let number = self.collector.interfaces.begin(index, &name);
         told.id = number;
         if told.role == Role::BRIDGE {
@@ -134,6 +155,7 @@ impl Observer {
         match self.kernel.attach(index, &name, told) {
             Ok(attached) => {
                 self.unplaced.remove(&index);
+                self.failed.remove(&index);
                 self.placed.insert(index, Placed { number, attached, told, baseline: None });
                 if let Some(one) = self.collector.interfaces.get_mut(number) {
                     one.kernel = told;
@@ -144,6 +166,7 @@ impl Observer {
                 let why = failure::one_line(&error);
                 tracing::debug!(interface = %name, %why, "not observed");
                 self.unplaced.insert(index, (InterfaceState::Failed, why.into()));
+                self.failed.insert(index, (Instant::now(), name));
                 if let Some(one) = self.collector.interfaces.get_mut(number) {
                     one.alive = false;
                 }
@@ -172,6 +195,7 @@ impl Observer {
     pub(super) fn remove(&mut self, index: u32) {
         self.waiting.retain(|one| *one != index);
         self.deferred.remove(&index);
+        self.failed.remove(&index);
         self.unplaced.remove(&index);
         if let Some(placed) = self.placed.remove(&index) {
             self.kernel.detach(index);

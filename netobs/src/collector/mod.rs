@@ -6,7 +6,7 @@ mod directory;
 mod rows;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
@@ -50,6 +50,20 @@ pub struct Reading<'a> {
     pub now: u64,
 }
 
+/// How long the counters of an interface that is gone stay: its last packets may still be on their way.
+const GONE_AFTER: u64 = 5_000_000_000;
+/// How long a path counter stands still before it makes room in a crowded table.
+const IDLE_AFTER: u64 = 60_000_000_000;
+/// Entries taken out in one tick: each is a system call.
+const AT_ONCE: usize = 1_024;
+
+/// A path counter as it was read last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    counters: Counters,
+    changed: u64,
+}
+
 /// What is judged from tick to tick.
 #[derive(Debug, Default)]
 pub struct Collector {
@@ -61,8 +75,10 @@ pub struct Collector {
     overflow: Overflow,
     overflowing: bool,
     spilled: Vec<Counters>,
-    seen: HashMap<PathKey, Counters>,
+    seen: HashMap<PathKey, Seen>,
     skipped: BTreeMap<Skip, Counters>,
+    /// Skips whose entries were taken out of the kernel's table.
+    skipped_before: BTreeMap<Skip, Counters>,
     /// What was seen by interface number and hook.
     by_place: BTreeMap<(u32, u8), Counters>,
     skipped_by_place: BTreeMap<(u32, u8), Counters>,
@@ -122,25 +138,77 @@ impl Collector {
     /// Everything seen, hop by hop: the one family in which a packet counts several times.
     fn see(&mut self, reading: &Reading<'_>) {
         for (key, counters) in reading.paths {
-            let before = self.seen.entry(*key).or_default();
-            let more = counters.all.since(*before);
-            *before = counters.all;
-            if more.is_zero() {
-                continue;
-            }
-            self.by_place.entry((key.interface, key.hook.0)).or_default().add(more);
-            if let Some(interface) = self.interfaces.get(key.interface) {
-                let labels = HopLabels { role: interface.role().into(), hook: key.hook.into() };
-                self.ledger.totals.hops.entry(labels).or_default().add(more);
-            }
+            self.see_path(key, counters, reading.now);
         }
-        self.skipped.clear();
+        self.skipped.clone_from(&self.skipped_before);
         let mut by_place: BTreeMap<(u32, u8), Counters> = BTreeMap::new();
         for (key, counters) in reading.skips {
             self.skipped.entry(key.reason).or_default().add(*counters);
             by_place.entry((key.interface, key.hook.0)).or_default().add(*counters);
         }
         self.skipped_by_place = by_place;
+    }
+
+    fn see_path(&mut self, key: &PathKey, counters: &PathCounters, now: u64) {
+        let seen = self.seen.entry(*key).or_default();
+        let more = counters.all.since(seen.counters);
+        if more.is_zero() {
+            return;
+        }
+        *seen = Seen { counters: counters.all, changed: now };
+        self.by_place.entry((key.interface, key.hook.0)).or_default().add(more);
+        if let Some(interface) = self.interfaces.get(key.interface) {
+            let labels = HopLabels { role: interface.role().into(), hook: key.hook.into() };
+            self.ledger.totals.hops.entry(labels).or_default().add(more);
+        }
+    }
+
+    /// Path counters the kernel's table can do without: of interfaces that are gone, and where it is
+    /// `crowded`, those that have not moved for a minute.
+    #[must_use]
+    pub fn idle_paths(&self, now: u64, crowded: bool) -> Vec<PathKey> {
+        let is_idle = |(key, seen): &(&PathKey, &Seen)| {
+            let gone = self.interfaces.get(key.interface).is_none_or(|one| !one.alive);
+            let quiet = now.saturating_sub(seen.changed);
+            (gone && quiet >= GONE_AFTER) || (crowded && quiet >= IDLE_AFTER)
+        };
+        self.seen.iter().filter(is_idle).map(|(key, _)| *key).take(AT_ONCE).collect()
+    }
+
+    /// A path counter was taken out of the kernel's table, with what it held at that moment.
+    pub fn path_taken(&mut self, key: &PathKey, last: Option<PathCounters>, names: &Names<'_>, now: u64) {
+        if let Some(last) = last {
+            let Self { overflow, ledger, interfaces, .. } = self;
+            overflow.read(&[(*key, last)], interfaces, names, |labels, parties, counters| {
+                ledger.book_overflow(labels, parties, counters, names);
+            });
+            self.see_path(key, &last, now);
+        }
+        self.overflow.forget(key);
+        self.seen.remove(key);
+    }
+
+    /// Counts of skipped packets of interfaces that are gone.
+    #[must_use]
+    pub fn gone_skips(&self, skips: &HashMap<SkipKey, Counters>) -> Vec<SkipKey> {
+        let is_gone = |key: &&SkipKey| {
+            key.interface != 0 && self.interfaces.get(key.interface).is_none_or(|one| !one.alive)
+        };
+        skips.keys().filter(is_gone).copied().take(AT_ONCE).collect()
+    }
+
+    /// A count of skipped packets was taken out of the kernel's table.
+    pub fn skip_taken(&mut self, key: &SkipKey, last: Option<Counters>) {
+        self.skipped_before.entry(key.reason).or_default().add(last.unwrap_or_default());
+    }
+
+    /// Forgets interfaces that are gone and that nothing refers to any more.
+    pub fn forget_interfaces(&mut self) {
+        let mut used: HashSet<u32> = self.seen.keys().map(|key| key.interface).collect();
+        used.extend(self.flows.iter().flat_map(|one| &one.sightings).map(|one| one.key.interface));
+        self.interfaces.retain(|number| used.contains(&number));
+        let interfaces = &self.interfaces;
+        self.by_place.retain(|(number, _), _| interfaces.get(*number).is_some());
     }
 
     /// Ends what is over; the entries the kernel's table needs no longer.

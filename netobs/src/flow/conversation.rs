@@ -157,6 +157,10 @@ pub struct Conversation {
     pub sightings: Vec<Sighting>,
     /// Where each direction is counted: forward, reply.
     pub counting: [Counting; 2],
+    /// What was counted of each direction so far, at whatever places.
+    pub counted: [Counters; 2],
+    /// The part of it that is still to be booked, from places that are given up.
+    pub carried: [Counters; 2],
     /// Whether initiator, translation and endpoints are settled, so that it may be booked.
     pub settled: bool,
     /// Both directions' counters at the last tick, for rates.
@@ -187,6 +191,8 @@ impl Conversation {
             destination: EndpointId::UNKNOWN,
             sightings: Vec::new(),
             counting: [Counting::Undecided; 2],
+            counted: [Counters::ZERO; 2],
+            carried: [Counters::ZERO; 2],
             settled: false,
             before: [Counters::ZERO; 2],
             amounts: [Counters::ZERO; 2],

@@ -16,7 +16,7 @@ use netobs_common::{
 
 pub use super::parties::Directory;
 use super::{
-    conversation::{Conversation, Counting, Sighting},
+    conversation::{Conversation, Counting, Place, Sighting},
     interfaces::Interfaces,
     lifetime::{self, LINGER, LISTED},
     orientation, parties,
@@ -222,7 +222,7 @@ impl FlowTable {
                 .filter(|direction| {
                     !conversation.settled || conversation.counting[index(*direction)] == Counting::Undecided
                 })
-                .map(|direction| counting::amount(conversation, direction).bytes)
+                .map(|direction| counting::unbooked(conversation, direction).bytes)
                 .sum()
         };
         self.conversations.values().map(pending).sum()
@@ -365,8 +365,12 @@ fn judge<D: Directory>(conversation: &mut Conversation, context: &Context<'_, D>
 
 /// Decides where a direction is counted, once it has been seen long enough for all its hooks to be there.
 fn decide<D>(conversation: &mut Conversation, direction: HopDirection, context: &Context<'_, D>) {
-    if conversation.counting[index(direction)] != Counting::Undecided {
-        return;
+    match conversation.counting[index(direction)] {
+        Counting::Undecided => {}
+        Counting::At(place) if is_gone(place, conversation, direction, context.interfaces) => {
+            leave(conversation, direction, place);
+        }
+        Counting::At(_) | Counting::WhereItEnters => return,
     }
     let first = conversation.toward(direction).map(|sighting| sighting.first_seen).min();
     if first.is_some_and(|first| context.now.saturating_sub(first) >= SETTLE) {
@@ -378,6 +382,34 @@ fn decide<D>(conversation: &mut Conversation, direction: HopDirection, context: 
             counting::place(conversation, direction, context.interfaces)
         };
     }
+}
+
+/// Whether the counting place went away while the flow goes on elsewhere: a card that was replaced, an uplink
+/// that failed over.
+fn is_gone(
+    place: Place,
+    conversation: &Conversation,
+    direction: HopDirection,
+    interfaces: &Interfaces,
+) -> bool {
+    let alive = |place: Place| interfaces.get(place.interface).is_some_and(|one| one.alive);
+    !alive(place) && conversation.toward(direction).any(|sighting| alive(sighting.place()))
+}
+
+/// Gives a counting place up. What it saw is still to be booked; what other places saw until now repeats it.
+fn leave(conversation: &mut Conversation, direction: HopDirection, place: Place) {
+    let at = |one: &&Sighting| one.place() == place;
+    let last = conversation.toward(direction).filter(at).map(Sighting::last_seen).max().unwrap_or(0);
+    let rest = take_unbooked(conversation, direction);
+    conversation.carried[index(direction)].add(rest);
+    let flipped = conversation.flipped;
+    for sighting in &mut conversation.sightings {
+        let forward = sighting.along != flipped;
+        if forward == (direction == HopDirection::Forward) && sighting.first_seen <= last {
+            sighting.booked = sighting.seen;
+        }
+    }
+    conversation.counting[index(direction)] = Counting::Undecided;
 }
 
 /// What a direction's counting place has seen and nobody has booked.
@@ -392,5 +424,7 @@ fn take_unbooked(conversation: &mut Conversation, direction: HopDirection) -> Co
             sighting.booked = sighting.seen;
         }
     }
+    conversation.counted[index(direction)].add(sum);
+    sum.add(std::mem::take(&mut conversation.carried[index(direction)]));
     sum
 }

@@ -112,6 +112,7 @@ impl Kernel {
                 Ok(kind)
             }
             Err(error) => {
+                self.attachments.release(index);
                 self.forget_interface(index);
                 Err(error).with_context(|| format!("attaching to {name}"))
             }

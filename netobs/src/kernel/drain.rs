@@ -54,14 +54,7 @@ impl Kernel {
         let entries =
             self.flows.read(|key, values| drain.flows.extend(values.next().map(|one| (key, one))))?;
         drain.fill.push(Fill { table: "flows", entries, capacity: self.flows.capacity() });
-        let entries = self.paths.read(|key, values| {
-            let mut sum = PathCounters::default();
-            for one in values {
-                sum.all.add(one.all);
-                sum.unlisted.add(one.unlisted);
-            }
-            drain.paths.push((key, sum));
-        })?;
+        let entries = self.paths.read(|key, values| drain.paths.push((key, sum(values))))?;
         drain.fill.push(Fill { table: "paths", entries, capacity: self.paths.capacity() });
         let entries = self.skips.read(|key, values| {
             let sum = drain.skips.entry(key).or_default();
@@ -79,9 +72,35 @@ impl Kernel {
     /// Takes a flow sighting out of the table, with what it held at that moment.
     ///
     /// # Errors
-    /// Where the kernel cannot do it in one step (before Linux 5.14).
+    /// What the kernel says.
     pub fn take_flow(&mut self, key: &FlowKey) -> Result<Option<FlowCounters>> {
-        self.flows.take(key)
+        let mut last = None;
+        self.flows.take(key, |values| last = values.next())?;
+        Ok(last)
+    }
+
+    /// Takes a path counter out of the table, with what it held at that moment.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn take_path(&mut self, key: &PathKey) -> Result<Option<PathCounters>> {
+        let mut last = None;
+        self.paths.take(key, |values| last = Some(sum(values)))?;
+        Ok(last)
+    }
+
+    /// Takes the count of a kind of skipped packets out of the table, with what it held at that moment.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn take_skip(&mut self, key: &SkipKey) -> Result<Option<Counters>> {
+        let mut last = None;
+        self.skips.take(key, |values| {
+            let mut sum = Counters::ZERO;
+            values.for_each(|one| sum.add(one));
+            last = Some(sum);
+        })?;
+        Ok(last)
     }
 
     fn read_spill(&self, drain: &mut Drain) -> Result<()> {
@@ -98,4 +117,13 @@ impl Kernel {
         }
         Ok(())
     }
+}
+
+fn sum(values: &mut dyn Iterator<Item = PathCounters>) -> PathCounters {
+    let mut sum = PathCounters::default();
+    for one in values {
+        sum.all.add(one.all);
+        sum.unlisted.add(one.unlisted);
+    }
+    sum
 }

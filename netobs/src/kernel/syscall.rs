@@ -6,6 +6,8 @@ use std::{
     os::fd::{AsRawFd as _, BorrowedFd},
 };
 
+const LOOKUP_ELEM: libc::c_long = 1;
+const DELETE_ELEM: libc::c_long = 3;
 const LOOKUP_AND_DELETE_ELEM: libc::c_long = 21;
 const LOOKUP_BATCH: libc::c_long = 24;
 
@@ -100,6 +102,29 @@ pub(super) fn take(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Res
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Looks an entry up, then removes it; `false` if it was not there.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn take_in_two_steps(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
+    let mut attributes = ElementAttributes {
+        map_fd: map.as_raw_fd().cast_unsigned(),
+        key: key.as_ptr() as u64,
+        value: value.as_mut_ptr() as u64,
+        ..ElementAttributes::default()
+    };
+    for command in [LOOKUP_ELEM, DELETE_ELEM] {
+        // SAFETY: the pointers lead to buffers of the map's key and value size that outlive the call.
+        let result = unsafe { bpf(command, (&raw mut attributes).cast(), size_of::<ElementAttributes>()) };
+        match result {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }
 
 /// # Safety

@@ -1,6 +1,6 @@
 //! A kernel hash table → its entries, in batches, into buffers that are kept.
 
-use std::{io, marker::PhantomData, os::fd::AsFd as _};
+use std::{marker::PhantomData, os::fd::AsFd as _};
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::{Map, MapData};
@@ -83,13 +83,23 @@ impl<K: Pod, V: Pod> Table<K, V> {
         }
     }
 
-    /// Takes one entry out with what it held at that moment.
-    pub(super) fn take(&mut self, key: &K) -> Result<Option<V>> {
+    /// Takes one entry out with what it held at that moment; `each` is shown its value on each CPU (one where
+    /// it is not per CPU). Whether there was one.
+    pub(super) fn take(&mut self, key: &K, each: impl FnOnce(&mut dyn Iterator<Item = V>)) -> Result<bool> {
         let value = self.values.get_mut(..self.stride).unwrap_or_default();
-        match syscall::take(self.map.fd().as_fd(), pod::bytes(key), value) {
-            Ok(found) => Ok(found.then(|| pod::read(value)).flatten()),
-            Err(error) => Err(take_failed(&error)).with_context(|| format!("the table {}", self.name)),
+        let key = pod::bytes(key);
+        let taken = match syscall::take(self.map.fd().as_fd(), key, value) {
+            // Before Linux 5.14 it takes two steps: what is counted between them is lost.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                syscall::take_in_two_steps(self.map.fd().as_fd(), key, value)
+            }
+            taken => taken,
+        };
+        let found = taken.with_context(|| format!("removing an entry of the table {}", self.name))?;
+        if found {
+            each(&mut value.chunks(size_of::<V>().next_multiple_of(8)).filter_map(pod::read));
         }
+        Ok(found)
     }
 
     fn grow(&mut self) {
@@ -97,10 +107,6 @@ impl<K: Pod, V: Pod> Table<K, V> {
         self.keys.resize(count * size_of::<K>(), 0);
         self.values.resize(count * self.stride, 0);
     }
-}
-
-fn take_failed(error: &io::Error) -> anyhow::Error {
-    anyhow::anyhow!("removing an entry: {error}")
 }
 
 /// How many values an entry of a per-CPU table has: possible CPUs, not those online.

@@ -8,6 +8,7 @@ use crate::{
     flow::{
         conversation::{Conversation, Counting, Place},
         interfaces::Interfaces,
+        table::index,
     },
     report::HopDirection,
 };
@@ -17,7 +18,11 @@ use crate::{
 /// made here, leaves; on loopback at the egress of `lo`; broadcast and multicast where they enter.
 #[must_use]
 pub fn place(conversation: &Conversation, direction: HopDirection, interfaces: &Interfaces) -> Counting {
-    let places: Vec<Place> = conversation.toward(direction).map(|sighting| sighting.place()).collect();
+    let alive = |place: &Place| interfaces.get(place.interface).is_some_and(|one| one.alive);
+    let mut places: Vec<Place> = conversation.toward(direction).map(|sighting| sighting.place()).collect();
+    if places.iter().any(alive) {
+        places.retain(alive);
+    }
     let owned_by = |endpoint: EndpointId, hook: Hook| {
         places.iter().copied().find(|place| {
             let owner = interfaces.get(place.interface).and_then(|interface| interface.owner());
@@ -37,7 +42,11 @@ pub fn place(conversation: &Conversation, direction: HopDirection, interfaces: &
     let loopback = of_role(Role::LOOPBACK, Hook::EGRESS);
     let at_source = owned_by(conversation.source, near);
     let at_destination = owned_by(conversation.destination, far);
-    let first = || order::first(conversation, direction, interfaces);
+    let first = || {
+        order::first(conversation, direction, interfaces)
+            .filter(|place| places.contains(place))
+            .or_else(|| places.first().copied())
+    };
     if conversation.is_group() {
         return first().map_or(Counting::Undecided, Counting::At);
     }
@@ -47,17 +56,26 @@ pub fn place(conversation: &Conversation, direction: HopDirection, interfaces: &
     chosen.map_or(Counting::Undecided, Counting::At)
 }
 
-/// A direction's counters at its counting place; before that is decided, at the place that saw most.
+/// A direction's counters: what was counted so far, and what its counting place has seen since.
 #[must_use]
 pub fn amount(conversation: &Conversation, direction: HopDirection) -> Counters {
+    let mut amount = conversation.counted[index(direction)];
+    amount.add(unbooked(conversation, direction));
+    amount
+}
+
+/// What a direction's counting place has seen and nobody has booked; before the place is decided, the place
+/// that saw most.
+#[must_use]
+pub fn unbooked(conversation: &Conversation, direction: HopDirection) -> Counters {
     let sum = |counting: Counting| {
         let mut sum = Counters::ZERO;
         for sighting in conversation.toward(direction).filter(|sighting| counting.counts(sighting)) {
-            sum.add(sighting.seen);
+            sum.add(sighting.seen.since(sighting.booked));
         }
         sum
     };
-    match conversation.counting[crate::flow::table::index(direction)] {
+    match conversation.counting[index(direction)] {
         Counting::Undecided => conversation
             .toward(direction)
             .map(|sighting| sum(Counting::At(sighting.place())))

@@ -85,6 +85,11 @@ impl Overflow {
         }
     }
 
+    /// A path counter is no longer in the kernel's table.
+    pub fn forget(&mut self, key: &PathKey) {
+        self.before.remove(key);
+    }
+
     /// Bytes that wait.
     #[must_use]
     pub fn pending_bytes(&self) -> u64 {
