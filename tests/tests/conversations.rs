@@ -67,10 +67,12 @@ fn transfer(
     drop(listener);
     let addressed = format!("{target}:{port}");
     let flow = one_tcp_flow(&interval, run.port, &addressed)?;
-    // What iperf3 had written but not sent when it had written enough is discarded at its end.
+    // What iperf3 had written but not sent when it had written enough is discarded at its end; what TCP
+    // had to send again, a percent or two here, comes on top.
     let headers = 20 + 32 + 40 + 14;
     ensure!(
-        (run.received..run.sent + headers * flow.forward.segments).contains(&flow.forward.bytes),
+        (run.received..run.sent + run.sent / 50 + headers * flow.forward.segments)
+            .contains(&flow.forward.bytes),
         "iperf3 received {} and sent {} bytes of payload, the flow carried {:?}",
         run.received,
         run.sent,

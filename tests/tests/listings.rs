@@ -44,6 +44,8 @@ fn main() -> ExitCode {
             case("health_and_readiness_are_served", health_and_readiness_are_served),
             case("the_socket_is_roots_alone", the_socket_is_roots_alone),
             case("families_have_exactly_their_labels", families_have_exactly_their_labels),
+            case("every_source_of_identity_is_ready", every_source_of_identity_is_ready),
+            case("what_was_seen_is_what_the_interfaces_counted", coverage_is_whole),
             case("promtool_finds_nothing", promtool_finds_nothing),
             case("openmetrics_is_negotiated", openmetrics_is_negotiated),
             case("a_real_prometheus_scrapes_it", a_real_prometheus_scrapes_it),
@@ -204,6 +206,30 @@ fn families_have_exactly_their_labels(stage: &Stage) -> Result<()> {
     some_traffic(stage)?;
     let scrape = stage.agent.metrics()?;
     contract::families(&scrape)
+}
+
+/// Everything this machine has for telling who is who works; what it has not is absent, not failing.
+fn every_source_of_identity_is_ready(stage: &Stage) -> Result<()> {
+    let metrics = stage.agent.metrics()?;
+    let failing: Vec<_> = metrics
+        .select("netobs_identity_sources", &[])
+        .filter(|sample| {
+            sample.value > 0.0 && sample.labels["state"] != "ready" && sample.labels["state"] != "absent"
+        })
+        .map(|sample| &sample.labels)
+        .collect();
+    ensure!(failing.is_empty(), "{failing:?}; log:\n{}", stage.agent.log());
+    ensure!(metrics.sum("netobs_identity_sources", &[("state", "ready")]) >= 2.0);
+    let failed = metrics.sum("netobs_interfaces", &[("state", "failed")]);
+    ensure!(failed.abs() < 0.5, "{failed} interfaces could not be attached");
+    Ok(())
+}
+
+fn coverage_is_whole(stage: &Stage) -> Result<()> {
+    some_traffic(stage)?;
+    let ratio = stage.agent.metrics()?.sum("netobs_coverage_ratio", &[]);
+    ensure!((0.999..=1.001).contains(&ratio), "netobs_coverage_ratio is {ratio}");
+    Ok(())
 }
 
 fn promtool_finds_nothing(stage: &Stage) -> Result<()> {
