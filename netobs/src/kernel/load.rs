@@ -116,7 +116,7 @@ impl Kernel {
 }
 
 /// One line; the verifier's reasons, hundreds of lines, go to the log where somebody asks for them.
-fn refused(program: &str, error: &ProgramError) -> anyhow::Error {
+pub(super) fn refused(program: &str, error: &ProgramError) -> anyhow::Error {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             tracing::debug!(program, %verifier_log, "the verifier's log");

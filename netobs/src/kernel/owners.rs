@@ -2,6 +2,7 @@
 
 use std::{fs::File, path::Path};
 
+use super::load::refused;
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
@@ -16,7 +17,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, cgroup_root: &Path) -> Result<()> {
             .program_mut(name)
             .with_context(|| format!("the kernel side has no program {name}"))?
             .try_into()?;
-        program.load().with_context(|| format!("loading the program {name}"))?;
+        program.load().map_err(|error| refused(name, &error))?;
         // A link (5.7) always stands beside others' programs and takes no flag that says so
         // (`cgroup_bpf_link_attach`, Linux 6.18: EINVAL).
         program

@@ -28,11 +28,11 @@ pub struct Layer {
     pub detail: Option<Detail>,
 
     /// Label sets a workload or endpoint metric may have before the rest is called `other` [default: 2000]
-    #[arg(long, env = "NETOBS_MAX_SERIES", value_name = "N")]
+    #[arg(long, env = "NETOBS_MAX_SERIES", value_name = "N", allow_negative_numbers = true)]
     pub max_series: Option<u32>,
 
     /// Flow sightings the kernel keeps in detail; totals stay exact beyond [default: 65536]
-    #[arg(long, env = "NETOBS_MAX_FLOWS", value_name = "N")]
+    #[arg(long, env = "NETOBS_MAX_FLOWS", value_name = "N", allow_negative_numbers = true)]
     pub max_flows: Option<u32>,
 
     /// Interface that leads outside, instead of the default route's; may be repeated
