@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use netobs_tests::{
-    docker_site::{HOSTNET, LONELY, PLAIN, PUBLISHED, WEB},
+    docker_site::{LONELY, PLAIN, PUBLISHED, WEB},
     flows::{self, Flow},
     interval::{Expected, Interval},
     place::Place,
@@ -42,9 +42,6 @@ fn main() -> ExitCode {
             case("host_to_published_port_of_its_own_address", host_to_published_port_of_its_own_address),
             case("host_to_published_port_on_localhost", host_to_published_port_on_localhost),
             case("container_to_published_port_by_the_proxy", container_to_published_port_by_the_proxy),
-            case("host_network_container_to_container", host_network_container_to_container),
-            case("host_network_container_to_outside", host_network_container_to_outside),
-            case("container_to_host_network_container", container_to_host_network_container),
             case("host_to_outside", host_to_outside),
             case("outside_to_host", outside_to_host),
             case("loopback_counts_once", loopback_counts_once),
@@ -395,25 +392,6 @@ fn container_to_published_port_by_the_proxy(stage: &Stage) -> Result<()> {
     let client = one_tcp_flow(&interval, *ports.first().context("no port")?, &target)?;
     let first = Expected { via: None, ..direct(stage, PLAIN, false)? };
     both(both(interval.must_be_exact(), first.compare(&client)), proxied(stage, &interval))
-}
-
-fn host_network_container_to_container(stage: &Stage) -> Result<()> {
-    let web = stage.site.address(WEB)?;
-    let expected = Expected { source: container(HOSTNET), ..direct(stage, WEB, true)? };
-    transfer(stage, (&stage.place(HOSTNET)?, &stage.place(WEB)?), (&web, 5201, 5201), &expected)?;
-    Ok(())
-}
-
-fn host_network_container_to_outside(stage: &Stage) -> Result<()> {
-    let expected = at_uplink(container(HOSTNET), external(), true);
-    transfer(stage, (&stage.place(HOSTNET)?, &stage.outside()), (SERVER, 5201, 5201), &expected)?;
-    Ok(())
-}
-
-fn container_to_host_network_container(stage: &Stage) -> Result<()> {
-    let expected = Expected { destination: container(HOSTNET), ..direct(stage, WEB, false)? };
-    transfer(stage, (&stage.place(WEB)?, &stage.place(HOSTNET)?), ("10.77.0.1", 5201, 5201), &expected)?;
-    Ok(())
 }
 
 fn host_to_outside(stage: &Stage) -> Result<()> {

@@ -15,7 +15,7 @@ const AT_ONCE: usize = 8;
 /// When attaching is tried again after it failed.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long an end of a pair waits for the other end to be moved away.
-const MOVED_WITHIN: Duration = Duration::from_millis(100);
+const MOVED_WITHIN: Duration = Duration::from_millis(50);
 
 /// An interface that programs are on.
 pub(super) struct Placed {
