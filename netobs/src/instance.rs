@@ -3,13 +3,16 @@
 use std::{
     io,
     os::{
+        fd::{AsRawFd as _, OwnedFd},
         linux::net::SocketAddrExt,
-        unix::net::{SocketAddr, UnixListener, UnixStream},
+        unix::net::{SocketAddr, UnixListener},
     },
 };
 
 use anyhow::Context;
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::sys::socket::{
+    self, AddressFamily, SockFlag, SockType, UnixAddr, getsockopt, sockopt::PeerCredentials,
+};
 
 use crate::failure::Failure;
 
@@ -37,7 +40,7 @@ impl Instance {
         match UnixListener::bind_addr(&address) {
             Ok(listener) => Ok(Self { _listener: listener }),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                let holder = UnixStream::connect_addr(&address).ok().and_then(|stream| peer_pid(&stream));
+                let holder = connect(name).ok().and_then(|stream| peer_pid(&stream));
                 Err(Failure::access(format!(
                     "an agent already runs in this network namespace ({}); stop it first",
                     holder.map_or("its process is not visible here".to_owned(), |pid| format!("pid {pid}"))
@@ -47,6 +50,14 @@ impl Instance {
             Err(error) => Err(error).context("the lock of this network namespace cannot be taken"),
         }
     }
+}
+
+/// Never waits: nobody accepts on the lock, so its queue may be full (`EAGAIN`).
+fn connect(name: &[u8]) -> nix::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let stream = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    socket::connect(stream.as_raw_fd(), &UnixAddr::new_abstract(name)?)?;
+    Ok(stream)
 }
 
 /// The process that listens at the other end, if it is visible from this process's pid namespace.
