@@ -80,7 +80,7 @@ pub(super) fn skips() -> Vec<&'static str> {
     (1..Skip::COUNT).map(|one| Skip(one).name()).collect()
 }
 pub(super) fn source_states() -> Vec<&'static str> {
-    vec!["ready", "absent", "failing"]
+    vec!["ready", "absent", "failing", "disabled"]
 }
 pub(super) fn attach_modes() -> Vec<&'static str> {
     vec!["tcx", "clsact"]
