@@ -428,3 +428,6 @@ fn take_unbooked(conversation: &mut Conversation, direction: HopDirection) -> Co
     sum.add(std::mem::take(&mut conversation.carried[index(direction)]));
     sum
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! The table against readings made by hand.
+
+use std::net::IpAddr;
+
+use netobs_common::{
+    counters::{Counters, FlowCounters},
+    endpoint::{EndpointId, Kind, Party},
+    hook::Hook,
+    interface::Role,
+    key::FlowKey,
+    parse::mapped,
+    wire::{Network, Proto},
+};
+
+use super::*;
+
+const SECOND: u64 = 1_000_000_000;
+
+struct Nobody;
+
+impl Directory for Nobody {
+    fn current(&self, endpoint: EndpointId) -> EndpointId {
+        endpoint
+    }
+    fn holder(&self, _segment: u32, _address: IpAddr) -> Option<EndpointId> {
+        None
+    }
+    fn kind(&self, endpoint: EndpointId) -> Kind {
+        if endpoint == EndpointId::HOST { Kind::HOST } else { Kind::EXTERNAL }
+    }
+    fn is_ambiguous(&self, _address: IpAddr) -> bool {
+        false
+    }
+}
+
+fn uplink(interfaces: &mut Interfaces, ifindex: u32) -> u32 {
+    let number = interfaces.begin(ifindex, "eth0");
+    interfaces.get_mut(number).unwrap().kernel.role = Role::UPLINK;
+    number
+}
+
+/// The host sends datagrams outside.
+fn sent(interface: u32, first_seen: u64, bytes: u64) -> (FlowKey, FlowCounters) {
+    let key = FlowKey {
+        source: mapped([198, 51, 100, 2]),
+        destination: mapped([203, 0, 113, 9]),
+        interface,
+        source_port: 40_000,
+        destination_port: 53,
+        network: Network::IPV4,
+        proto: Proto::UDP,
+        hook: Hook::EGRESS,
+        ..FlowKey::default()
+    };
+    let counters = Counters { packets: 1, segments: 1, bytes };
+    let read = FlowCounters {
+        counters,
+        first_seen,
+        last_seen: first_seen,
+        source: Party::HOST,
+        destination: Party::EXTERNAL,
+        ..FlowCounters::default()
+    };
+    (key, read)
+}
+
+fn booked(table: &mut FlowTable) -> u64 {
+    let mut bytes = 0;
+    table.book(|_, booking| bytes += booking.counters.bytes);
+    bytes
+}
+
+fn read(table: &mut FlowTable, interfaces: &Interfaces, flows: &[(FlowKey, FlowCounters)], now: u64) {
+    let translations = Translations::default();
+    let context =
+        Context { interfaces, directory: &Nobody, translations: &translations, now, overflowing: false };
+    table.read(flows, &context);
+}
+
+#[test]
+fn a_flow_goes_on_being_counted_when_its_card_is_replaced() {
+    let mut interfaces = Interfaces::default();
+    let mut table = FlowTable::default();
+    let old = uplink(&mut interfaces, 2);
+    read(&mut table, &interfaces, &[sent(old, SECOND, 100)], 2 * SECOND);
+    assert_eq!(booked(&mut table), 100);
+
+    // Another 30 bytes pass the old card after the last reading, before it goes; 50 then pass the new one.
+    interfaces.get_mut(old).unwrap().alive = false;
+    let new = uplink(&mut interfaces, 9);
+    let flows = [sent(old, SECOND, 130), sent(new, 2 * SECOND + SECOND / 2, 50)];
+    read(&mut table, &interfaces, &flows, 3 * SECOND);
+    read(&mut table, &interfaces, &flows, 4 * SECOND);
+    assert_eq!(booked(&mut table), 30 + 50);
+    assert_eq!(table.iter().count(), 1, "one conversation all along");
+    assert_eq!(table.iter().next().unwrap().amounts[0].bytes, 180);
+    assert_eq!(booked(&mut table), 0, "nothing twice");
+}
+
+#[test]
+fn a_card_that_went_with_the_flows_end_is_booked_to_the_last_byte() {
+    let mut interfaces = Interfaces::default();
+    let mut table = FlowTable::default();
+    let old = uplink(&mut interfaces, 2);
+    read(&mut table, &interfaces, &[sent(old, SECOND, 100)], 2 * SECOND);
+    interfaces.get_mut(old).unwrap().alive = false;
+    read(&mut table, &interfaces, &[sent(old, SECOND, 130)], 3 * SECOND);
+    assert_eq!(booked(&mut table), 130);
+}
