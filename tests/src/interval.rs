@@ -71,8 +71,17 @@ impl Interval {
         }
         bail!(
             "interfaces do not add up (skipped meanwhile: {skipped:?}):\n{text}  flows:\n{}",
-            flows::list(self.flows())
+            self.changed()
         )
+    }
+
+    /// The flows that carried something meanwhile, for a failure message.
+    fn changed(&self) -> String {
+        let same = |flow: &Flow| {
+            let old = self.before.flows.iter().find(|old| old.id == flow.id);
+            old.is_some_and(|old| (old.forward, old.reply) == (flow.forward, flow.reply))
+        };
+        flows::list(&self.flows().iter().filter(|flow| !same(flow)).cloned().collect::<Vec<_>>())
     }
 
     /// Loopback is left out: a scrape travels over the very `lo` it reports on.
@@ -86,7 +95,7 @@ impl Interval {
             grown == carried,
             "netobs_path_*_total grew by {grown:?}, the flows carried {carried:?}\n  growth: {:#?}\n  flows:\n{}",
             self.scrape_after.since(&self.scrape_before, "netobs_path_bytes_total"),
-            flows::list(self.flows())
+            self.changed()
         );
         Ok(())
     }

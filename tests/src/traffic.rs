@@ -152,6 +152,18 @@ pub fn connect(place: &Place, to: &str, count: u32, bytes: usize) -> Result<Vec<
     run_within(&mut client, LONG)?.split_whitespace().map(|port| Ok(port.parse()?)).collect()
 }
 
+/// TCP segments a place's stack has sent again since it exists.
+///
+/// # Errors
+/// When its statistics cannot be read.
+pub fn retransmitted(place: &Place) -> Result<u64> {
+    let text = place.stack()?.within(|| std::fs::read_to_string("/proc/thread-self/net/snmp"))??;
+    let mut lines = text.lines().filter(|line| line.starts_with("Tcp:")).map(str::split_whitespace);
+    let (mut names, mut values) = (lines.next().context("no names")?, lines.next().context("no values")?);
+    let at = names.position(|name| name == "RetransSegs").context("no RetransSegs")?;
+    Ok(values.nth(at).context("no value")?.parse()?)
+}
+
 fn port_of(address: &str) -> Result<u16> {
     address.rsplit(':').next().context("no port")?.parse().with_context(|| format!("port of {address}"))
 }
