@@ -139,7 +139,9 @@ fn install_linker(compilers: &[Compiler]) -> Result<()> {
     let Some(llvm) = wanted.first() else {
         bail!("no compiler for the kernel side, so no bpf-linker for it")
     };
-    println!("netobs: this distribution has no llvm-{llvm}-dev; LLVM's own package source for this release has it; then run:");
+    println!(
+        "netobs: this distribution has no llvm-{llvm}-dev; LLVM's own package source for this release has it; then run:"
+    );
     println!("    {}", linker::command(*llvm));
     bail!("no bpf-linker 0.13 for LLVM {llvm}: install LLVM {llvm} as said above, then run this again")
 }
