@@ -111,6 +111,16 @@ impl Drop for Dropper<'_> {
     }
 }
 
+/// Both ends know each other's hardware address from now on: a dropper drops the questions for it too, and
+/// then there would be nothing to see.
+fn acquaint(bare: &Bare) -> Result<()> {
+    ensure!(pings(bare), "no ping before there is a dropper");
+    for (place, other) in [(bare.left(), RIGHT), (bare.right(), LEFT)] {
+        place.stack()?.run(&format!("ip neigh change {other} dev eth0 nud permanent"))?;
+    }
+    Ok(())
+}
+
 fn pings(bare: &Bare) -> bool {
     traffic::ping(&bare.left(), RIGHT, 3).is_ok()
 }
@@ -129,7 +139,7 @@ fn requests_at(agent: &Agent, interface: &str, hook: &str) -> Result<u64> {
 /// Ingress at the sender's veth and egress at the receiver's; ours first where it can be.
 fn both_ways(bare: &Bare, attach: &str, kind: Kind) -> Result<()> {
     let agent = bare.agent(&["--attach", attach])?;
-    ensure!(pings(bare), "no ping before there is a dropper");
+    acquaint(bare)?;
     for (interface, place, hook) in
         [(LEFT_VETH, Tcx::Ingress, "ingress"), (RIGHT_VETH, Tcx::Egress, "egress")]
     {
@@ -152,6 +162,7 @@ fn both_ways(bare: &Bare, attach: &str, kind: Kind) -> Result<()> {
 
 /// It was attached before the agent came; the agent goes to the head of the chain.
 fn a_dropper_that_was_first(bare: &Bare) -> Result<()> {
+    acquaint(bare)?;
     for kind in [Kind::Tcx, Kind::Clsact] {
         let dropper = Dropper::attach(bare, kind, LEFT_VETH, Tcx::Ingress)?;
         let agent = bare.agent(&["--attach", "tcx"])?;
