@@ -233,14 +233,10 @@ impl Observer {
         let flows = self.collector.rows(&names, clock, interval);
         let totals = self.collector.totals(&names);
         self.collector.flows.close_tick();
-        if let Ok(counted) = counted {
-            publish::baselines(&mut self.placed, &self.collector, &self.facts, &counted);
-            let health = publish::health(self, tracker.state(), &self.drain, &counted);
-            let report = publish::report(self, clock.wall, interval, flows, totals, health);
-            self.tick_seconds = began.elapsed().as_secs_f64();
-            return Ok(report);
-        }
-        let health = publish::health(self, tracker.state(), &self.drain, &HashMap::new());
+        // Without the interfaces' own counters there is nothing to compare with, and the rest goes on.
+        let counted = counted.unwrap_or_default();
+        publish::baselines(&mut self.placed, &self.collector, &self.facts, &counted);
+        let health = publish::health(self, tracker.state(), &self.drain, &counted);
         self.tick_seconds = began.elapsed().as_secs_f64();
         Ok(publish::report(self, clock.wall, interval, flows, totals, health))
     }
