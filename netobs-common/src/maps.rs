@@ -21,6 +21,8 @@ pub const SKIPS: &str = "SKIPS";
 pub const FRAGMENTS: &str = "FRAGMENTS";
 /// Least recently used hash: socket cookie → [`crate::owner::SocketOwner`].
 pub const OWNERS: &str = "OWNERS";
+/// Least recently used hash: [`crate::owner::BoundPort`] → [`crate::owner::SocketOwner`].
+pub const PORTS: &str = "PORTS";
 
 /// Interfaces that can be observed at once.
 pub const INTERFACES_CAPACITY: u32 = 4_096;
@@ -38,6 +40,8 @@ pub const SKIPS_CAPACITY: u32 = 4_096;
 pub const FRAGMENTS_CAPACITY: u32 = 4_096;
 /// Sockets whose owner is remembered.
 pub const OWNERS_CAPACITY: u32 = 16_384;
+/// Bound ports whose owner is remembered.
+pub const PORTS_CAPACITY: u32 = 4_096;
 /// Size of the [`SPILL`] array.
 pub const SPILL_CAPACITY: u32 =
     2 * crate::endpoint::Kind::COUNT * crate::endpoint::Kind::COUNT * crate::wire::Protocol::COUNT;

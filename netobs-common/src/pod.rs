@@ -50,7 +50,9 @@ pod!(
     crate::key::PathKey,
     crate::key::PrefixKey,
     crate::key::SkipKey,
+    crate::owner::BoundPort,
     crate::owner::SocketOwner,
+    crate::owner::TaskLayout,
 );
 
 #[cfg(test)]

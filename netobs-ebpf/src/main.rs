@@ -20,11 +20,12 @@ mod observe;
 mod owner;
 mod scratch;
 mod skb;
+mod task;
 
 use aya_ebpf::{
     bindings::TC_ACT_UNSPEC,
-    macros::{cgroup_sock_addr, classifier},
-    programs::{SockAddrContext, TcContext},
+    macros::{cgroup_sock, cgroup_sock_addr, classifier},
+    programs::{SockAddrContext, SockContext, TcContext},
 };
 use netobs_common::hook::Hook;
 
@@ -45,17 +46,38 @@ pub fn netobs_egress(ctx: TcContext) -> i32 {
 /// Returned by the socket programs: the call goes on as it was made.
 const ALLOW: i32 = 1;
 
+/// A process opens a socket of either family.
+#[cgroup_sock(sock_create)]
+pub fn netobs_create(ctx: SockContext) -> i32 {
+    owner::opened(&ctx);
+    ALLOW
+}
+
+/// A process has bound an IPv4 socket.
+#[cgroup_sock(post_bind4)]
+pub fn netobs_bind4(ctx: SockContext) -> i32 {
+    owner::bound4(&ctx);
+    ALLOW
+}
+
+/// A process has bound an IPv6 socket.
+#[cgroup_sock(post_bind6)]
+pub fn netobs_bind6(ctx: SockContext) -> i32 {
+    owner::bound6(&ctx);
+    ALLOW
+}
+
 /// A process connects an IPv4 socket.
 #[cgroup_sock_addr(connect4)]
 pub fn netobs_connect4(ctx: SockAddrContext) -> i32 {
-    owner::record(&ctx);
+    owner::opened(&ctx);
     ALLOW
 }
 
 /// A process connects an IPv6 socket.
 #[cgroup_sock_addr(connect6)]
 pub fn netobs_connect6(ctx: SockAddrContext) -> i32 {
-    owner::record(&ctx);
+    owner::opened(&ctx);
     ALLOW
 }
 

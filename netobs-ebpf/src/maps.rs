@@ -11,9 +11,9 @@ use netobs_common::{
     key::{AddressKey, FlowKey, FragmentKey, PathKey, Ports, PrefixKey, SkipKey},
     maps::{
         ADDRESSES_CAPACITY, FLOWS_CAPACITY, FRAGMENTS_CAPACITY, INTERFACES_CAPACITY, OWNERS_CAPACITY,
-        PATHS_CAPACITY, PREFIXES_CAPACITY, SKIPS_CAPACITY, SPILL_CAPACITY,
+        PATHS_CAPACITY, PORTS_CAPACITY, PREFIXES_CAPACITY, SKIPS_CAPACITY, SPILL_CAPACITY,
     },
-    owner::SocketOwner,
+    owner::{BoundPort, SocketOwner},
 };
 
 use crate::{
@@ -74,3 +74,7 @@ pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, Ports> =
 /// A cache as well: a forgotten owner is an owner not known.
 #[map]
 pub(crate) static OWNERS: LruHashMap<u64, SocketOwner> = LruHashMap::with_max_entries(OWNERS_CAPACITY, 0);
+
+/// A cache as well, since nothing says when a port is given back: the next one to bind it overwrites.
+#[map]
+pub(crate) static PORTS: LruHashMap<BoundPort, SocketOwner> = LruHashMap::with_max_entries(PORTS_CAPACITY, 0);

@@ -27,7 +27,14 @@ impl Stage {
     /// # Errors
     /// When one of them does not come up.
     pub fn new() -> Result<Self> {
-        let site = DockerSite::new()?;
+        Self::on(DockerSite::new()?)
+    }
+
+    /// Starts the agent on a site that may already have traffic.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn on(site: DockerSite) -> Result<Self> {
         let agent =
             Agent::start(&site.site.node(), &site.directory().join("agent"), &site.docker.socket(), &[])?;
         let stage = Self { agent, site };

@@ -1,6 +1,6 @@
 //! A filter → every test, run by `cargo test` with all it needs in place.
 
-use std::{env, process::ExitCode};
+use std::{env, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result};
 
@@ -13,7 +13,7 @@ use crate::{
 /// What to run.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only tests whose name contains this
+    /// Only the test program of this name (tests/tests/NAME), or else tests whose name contains this
     filter: Option<String>,
     /// Words for the test programs themselves: --nocapture, --test-threads 1
     #[arg(last = true)]
@@ -35,12 +35,22 @@ pub(crate) fn run(args: &Args, choice: &Choice) -> Result<ExitCode> {
 
     let mut cargo = tree::cargo()?;
     cargo.args(["test", "--locked", "--no-fail-fast", "--workspace", "--exclude", "netobs-ebpf"]);
-    cargo.args(&args.filter).arg("--").args(&args.words);
+    match &args.filter {
+        Some(name) if is_program(tree::root(), name) => cargo.args(["--test", name]),
+        filter => cargo.args(filter),
+    };
+    cargo.arg("--").args(&args.words);
     cargo.env("NETOBS_BIN", tree::target()?.join("debug/netobs")).env("NETOBS_BPF_OBJECT", object);
     if !privilege::is_root() {
         cargo.env(runner_variable()?, "sudo --preserve-env --");
     }
     shell::replace(&mut cargo)
+}
+
+/// Whether the tests have a program of that name: a file, or a folder with a `main.rs`.
+fn is_program(root: &Path, name: &str) -> bool {
+    let program = root.join("tests/tests").join(name);
+    program.with_extension("rs").is_file() || program.join("main.rs").is_file()
 }
 
 /// Cargo builds as the user and starts each test program by what this variable of the host's target names.

@@ -6,6 +6,7 @@ mod names;
 mod observer;
 mod placement;
 mod publish;
+mod sockets;
 mod tables;
 
 use std::{sync::Arc, time::Duration};

@@ -10,7 +10,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 use netobs_common::endpoint::Kind;
 
-use super::{conntrack::Tracker, placement::Placed, publish, tables};
+use super::{conntrack::Tracker, placement::Placed, publish, sockets::Sockets, tables};
 use crate::{
     collector::{Clock, Collector, Names, Reading},
     failure,
@@ -42,6 +42,7 @@ pub(super) struct Observer {
     own_cgroup: String,
     pub(super) kernel: Kernel,
     pub(super) owners: Result<(), Arc<str>>,
+    sockets: Sockets,
     drain: Drain,
     pub(super) facts: Facts,
     pub(super) uplinks: BTreeSet<u32>,
@@ -79,7 +80,13 @@ impl Observer {
             Attach::Tcx => AttachMode::Tcx,
             Attach::Clsact => AttachMode::Clsact,
         };
-        let mut kernel = Kernel::load(Options { max_flows: settings.max_flows, attach })?;
+        let own_namespace = namespaces::own_namespace()?;
+        let mut kernel = Kernel::load(Options {
+            max_flows: settings.max_flows,
+            attach,
+            // Inodes of namespaces are 32 bits wide (`ns_common.inum`, Linux 6.18).
+            own_network: u32::try_from(own_namespace).unwrap_or(0),
+        })?;
         let owners = match environment::cgroup2() {
             Some(root) => kernel.record_owners(&root).map_err(|error| failure::one_line(&error).into()),
             None => Err("no version 2 cgroup hierarchy is mounted".into()),
@@ -91,10 +98,11 @@ impl Observer {
         Ok(Self {
             settings: settings.clone(),
             node: node.nodename().to_string_lossy().into(),
-            own_namespace: namespaces::own_namespace()?,
+            own_namespace,
             own_cgroup: std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default(),
             kernel,
             owners,
+            sockets: Sockets::new(),
             drain: Drain::default(),
             facts: Facts::default(),
             uplinks: BTreeSet::new(),
@@ -155,6 +163,7 @@ impl Observer {
     /// Takes in what a runtime says.
     pub(super) fn containers_changed(&mut self, update: RuntimeUpdate) {
         self.containers.apply(update);
+        self.sockets.containers(&self.containers);
         self.judge();
     }
 
@@ -210,7 +219,9 @@ impl Observer {
         let counted = crate::host::counters::link_counters().await;
         tracker.update(now);
 
-        let names = Names::of(&self.registry);
+        self.sockets.scan().await;
+        self.sockets.ask(&self.kernel, &self.drain.flows, now);
+        let names = Names::of(&self.registry).with_sockets(&self.sockets.owners, Duration::from_nanos(now));
         let reading = Reading {
             flows: &self.drain.flows,
             paths: &self.drain.paths,

@@ -2,15 +2,26 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
-use netobs_common::endpoint::{EndpointId, Kind};
+use netobs_common::{
+    endpoint::{EndpointId, Kind},
+    wire::Proto,
+};
 
 use crate::{
-    flow::table::Directory,
-    identity::{endpoint::Endpoint, registry::Registry},
+    flow::{
+        table::{Directory, Owner},
+        tuple::Peer,
+    },
+    identity::{
+        endpoint::{Endpoint, Mode},
+        registry::Registry,
+        sockets::{Connection, SocketHolder, SocketOwners},
+    },
     path::ledger::{WorkloadName, Workloads},
     report::KindName,
 };
@@ -19,6 +30,7 @@ use crate::{
 pub struct Names<'a> {
     registry: &'a Registry,
     ambiguous: HashSet<IpAddr>,
+    sockets: Option<(&'a SocketOwners, Duration)>,
 }
 
 impl<'a> Names<'a> {
@@ -32,7 +44,23 @@ impl<'a> Names<'a> {
                 ambiguous.insert(address);
             }
         }
-        Self { registry, ambiguous }
+        Self { registry, ambiguous, sockets: None }
+    }
+
+    /// With what is known of the host's sockets at a moment of the monotonic clock.
+    #[must_use]
+    pub fn with_sockets(self, owners: &'a SocketOwners, now: Duration) -> Self {
+        Self { sockets: Some((owners, now)), ..self }
+    }
+
+    fn owner(&self, holder: SocketHolder) -> Owner {
+        match holder {
+            SocketHolder::Host => Owner::Host,
+            SocketHolder::Unsettled => Owner::Unsettled,
+            SocketHolder::Container(id) => {
+                self.registry.of_container(&id).map_or(Owner::Unsettled, Owner::Endpoint)
+            }
+        }
     }
 
     /// The endpoint of a number.
@@ -81,6 +109,23 @@ impl Directory for Names<'_> {
 
     fn is_ambiguous(&self, address: IpAddr) -> bool {
         self.ambiguous.contains(&address)
+    }
+
+    fn stack(&self, endpoint: EndpointId) -> EndpointId {
+        let on_hosts = |one: &Arc<Endpoint>| one.mode == Some(Mode::Host);
+        if self.endpoint(endpoint).is_some_and(on_hosts) { EndpointId::HOST } else { endpoint }
+    }
+
+    fn socket(&self, cookie: u64) -> Option<Owner> {
+        let (owners, now) = self.sockets?;
+        owners.of_socket(cookie, now).map(|holder| self.owner(holder))
+    }
+
+    fn connection(&self, proto: Proto, local: Peer, remote: Peer) -> Owner {
+        let Some((owners, now)) = self.sockets else { return Owner::Host };
+        let end = |peer: Peer| SocketAddr::new(peer.address, peer.port);
+        let connection = Connection { proto, local: end(local), remote: end(remote) };
+        self.owner(owners.of_connection(connection, now))
     }
 }
 

@@ -175,6 +175,8 @@ pub struct Conversation {
     pub proxied_by: Option<Arc<str>>,
     /// Whether the owner of its socket was looked for.
     pub owner_asked: bool,
+    /// The containers on the host's network whose sockets its ends are: initiator, other side.
+    pub owners: [Option<EndpointId>; 2],
 }
 
 impl Conversation {
@@ -200,6 +202,7 @@ impl Conversation {
             ended: None,
             proxied_by: None,
             owner_asked: false,
+            owners: [None; 2],
         }
     }
 

@@ -8,6 +8,7 @@ pub mod translation;
 pub mod tuple;
 
 mod orientation;
+mod owners;
 mod parties;
 pub mod table;
 

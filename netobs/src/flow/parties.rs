@@ -2,11 +2,16 @@
 
 use std::net::IpAddr;
 
-use netobs_common::endpoint::{EndpointId, Kind, Party};
+use netobs_common::{
+    endpoint::{EndpointId, Kind, Party},
+    wire::Proto,
+};
 
+pub use super::owners::Owner;
 use super::{
     conversation::{Conversation, Sighting},
     interfaces::Interfaces,
+    tuple::Peer,
 };
 use crate::report::HopDirection;
 
@@ -20,6 +25,12 @@ pub trait Directory {
     fn kind(&self, endpoint: EndpointId) -> Kind;
     /// Whether several endpoints have the address, on different segments.
     fn is_ambiguous(&self, address: IpAddr) -> bool;
+    /// Whose network stack an endpoint uses: its own, or the host's ([`EndpointId::HOST`]).
+    fn stack(&self, endpoint: EndpointId) -> EndpointId;
+    /// Who opened the socket of that cookie; `None` where that was not recorded.
+    fn socket(&self, cookie: u64) -> Option<Owner>;
+    /// Who has a connection of the host's stack.
+    fn connection(&self, proto: Proto, local: Peer, remote: Peer) -> Owner;
 }
 
 /// Initiator and other side.

@@ -14,12 +14,12 @@ use netobs_common::{
     wire::Protocol,
 };
 
-pub use super::parties::Directory;
+pub use super::parties::{Directory, Owner};
 use super::{
     conversation::{Conversation, Counting, Place, Sighting},
     interfaces::Interfaces,
     lifetime::{self, LINGER, LISTED},
-    orientation, parties,
+    orientation, owners, parties,
     translation::{Tracked, Translations, Way},
     tuple::Tuple,
 };
@@ -205,6 +205,7 @@ impl FlowTable {
                 }
                 sighting.passed_on = sighting.seen;
                 let receiver = if sighting.along != flipped { ends[1] } else { ends[0] };
+                let receiver = directory.stack(receiver);
                 if receiver != EndpointId::HOST {
                     listed.passed_on.push((Ends { sender, receiver, protocol }, more));
                 }
@@ -349,9 +350,10 @@ fn judge<D: Directory>(conversation: &mut Conversation, context: &Context<'_, D>
     }
     let (source, destination) = parties::of(conversation, context.interfaces, context.directory);
     (conversation.source, conversation.destination) = (source, destination);
+    let owned = owners::tell(conversation, context.directory);
     if !conversation.settled && age >= SETTLE {
         let named = |endpoint| context.directory.kind(endpoint) != Kind::UNKNOWN;
-        let both = named(source) && (named(destination) || destination == EndpointId::GROUP);
+        let both = owned && named(source) && (named(destination) || destination == EndpointId::GROUP);
         conversation.settled = both || age >= PATIENCE;
     }
     if conversation.settled {

@@ -13,6 +13,7 @@ pub mod namespaces;
 pub mod netlink;
 pub mod proc;
 pub mod processes;
+pub mod sockets;
 pub mod sysctl;
 pub mod tap;
 pub mod watch;

@@ -5,4 +5,5 @@ pub mod claim;
 pub mod endpoint;
 pub mod observed;
 pub mod registry;
+pub mod sockets;
 pub mod text;

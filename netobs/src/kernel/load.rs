@@ -1,6 +1,6 @@
 //! The object file → programs and tables in the kernel.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -15,14 +15,14 @@ use netobs_common::{
     interface::Interface,
     key::{AddressKey, FlowKey, PathKey, PrefixKey, SkipKey},
     maps,
-    owner::SocketOwner,
+    owner::{BoundPort, SocketOwner},
     pod,
 };
 
 use super::{
     EGRESS, INGRESS,
     attach::{AttachMode, Attachments},
-    object,
+    layout, object,
     table::Table,
 };
 
@@ -33,6 +33,8 @@ pub struct Options {
     pub max_flows: u32,
     /// How programs are put on interfaces.
     pub attach: AttachMode,
+    /// Inode of the network namespace whose sockets have their owners recorded.
+    pub own_network: u32,
 }
 
 /// The loaded kernel side. Dropped, it takes its programs off every interface.
@@ -43,6 +45,7 @@ pub struct Kernel {
     pub(super) paths: Table<PathKey, PathCounters>,
     pub(super) skips: Table<SkipKey, netobs_common::counters::Counters>,
     pub(super) owners: HashMap<MapData, u64, [u8; size_of::<SocketOwner>()]>,
+    pub(super) ports: HashMap<MapData, [u8; size_of::<BoundPort>()], [u8; size_of::<SocketOwner>()]>,
     pub(super) spill: PerCpuArray<MapData, [u8; SPILL_SIZE]>,
     pub(super) interfaces: HashMap<MapData, u32, [u8; size_of::<Interface>()]>,
     /// Written after every change of `interfaces`, with its number.
@@ -66,9 +69,11 @@ impl Kernel {
         let object = object::bytes()?;
         raise_memlock();
         let coarse_clock = u8::from(has_coarse_clock());
+        let layout = layout::task(options.own_network);
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(maps::FLOWS, options.max_flows)
             .override_global("COARSE_CLOCK", &coarse_clock, true)
+            .override_global("TASK_LAYOUT", pod::bytes(&layout), true)
             .load(object)
             .context("loading the kernel side")?;
         for name in [INGRESS, EGRESS] {
@@ -88,6 +93,7 @@ impl Kernel {
             paths: Table::new(take(maps::PATHS)?, maps::PATHS)?,
             skips: Table::new(take(maps::SKIPS)?, maps::SKIPS)?,
             owners: take(maps::OWNERS)?.try_into()?,
+            ports: take(maps::PORTS)?.try_into()?,
             spill: take(maps::SPILL)?.try_into()?,
             interfaces: take(maps::INTERFACES)?.try_into()?,
             generation: (take(maps::GENERATION)?.try_into()?, 0),
@@ -98,20 +104,6 @@ impl Kernel {
             attachments: Attachments::new(options.attach),
             ebpf,
         })
-    }
-
-    /// Puts the programs that record socket owners on the root of the cgroup hierarchy.
-    ///
-    /// # Errors
-    /// Where the kernel or the hierarchy has no place for them; flows are then shown without owners.
-    pub fn record_owners(&mut self, cgroup_root: &Path) -> Result<()> {
-        super::owners::attach(&mut self.ebpf, cgroup_root)
-    }
-
-    /// Who opened the socket of that cookie, if it was opened while the agent ran.
-    #[must_use]
-    pub fn owner(&self, cookie: u64) -> Option<SocketOwner> {
-        self.owners.get(&cookie, 0).ok().and_then(|bytes| pod::read(&bytes))
     }
 }
 

@@ -1,9 +1,11 @@
 //! The kernel side: loading it, putting it on interfaces, telling it who is who, reading what it counted.
 
 mod attach;
+mod btf;
 mod cleanup;
 mod clsact;
 mod drain;
+mod layout;
 mod load;
 #[cfg(feature = "kernel-log")]
 mod log;

@@ -1,28 +1,60 @@
-//! Programs on the cgroup root that record who connects a socket, and always allow it.
+//! Programs on the cgroup root that record who opens, connects and binds a socket, and always allow it.
 
 use std::{fs::File, path::Path};
 
-use super::load::refused;
+use super::{Kernel, load::refused};
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
-    programs::{CgroupAttachMode, CgroupSockAddr},
+    programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr},
+};
+use netobs_common::{
+    owner::{BoundPort, SocketOwner},
+    pod,
 };
 
-pub(super) fn attach(ebpf: &mut Ebpf, cgroup_root: &Path) -> Result<()> {
+/// A link (5.7) always stands beside others' programs and takes no flag that says so
+/// (`cgroup_bpf_link_attach`, Linux 6.18: EINVAL).
+const BESIDE_OTHERS: CgroupAttachMode = CgroupAttachMode::Single;
+
+fn attach(ebpf: &mut Ebpf, cgroup_root: &Path) -> Result<()> {
     let root = File::open(cgroup_root)
         .with_context(|| format!("opening the cgroup root {}", cgroup_root.display()))?;
-    for name in ["netobs_connect4", "netobs_connect6"] {
-        let program: &mut CgroupSockAddr = ebpf
-            .program_mut(name)
-            .with_context(|| format!("the kernel side has no program {name}"))?
-            .try_into()?;
+    let missing = |name: &str| format!("the kernel side has no program {name}");
+    let at = |name: &str| format!("attaching {name} to {}", cgroup_root.display());
+    for name in ["netobs_create", "netobs_bind4", "netobs_bind6"] {
+        let program: &mut CgroupSock = ebpf.program_mut(name).with_context(|| missing(name))?.try_into()?;
         program.load().map_err(|error| refused(name, &error))?;
-        // A link (5.7) always stands beside others' programs and takes no flag that says so
-        // (`cgroup_bpf_link_attach`, Linux 6.18: EINVAL).
-        program
-            .attach(&root, CgroupAttachMode::Single)
-            .with_context(|| format!("attaching {name} to {}", cgroup_root.display()))?;
+        program.attach(&root, BESIDE_OTHERS).with_context(|| at(name))?;
+    }
+    for name in ["netobs_connect4", "netobs_connect6"] {
+        let program: &mut CgroupSockAddr =
+            ebpf.program_mut(name).with_context(|| missing(name))?.try_into()?;
+        program.load().map_err(|error| refused(name, &error))?;
+        program.attach(&root, BESIDE_OTHERS).with_context(|| at(name))?;
     }
     Ok(())
+}
+
+impl Kernel {
+    /// Puts the programs that record socket owners on the root of the cgroup hierarchy.
+    ///
+    /// # Errors
+    /// Where the kernel or the hierarchy has no place for them; flows are then shown without owners.
+    pub fn record_owners(&mut self, cgroup_root: &Path) -> Result<()> {
+        attach(&mut self.ebpf, cgroup_root)
+    }
+
+    /// Who opened the socket of that cookie, if it was opened while the agent ran.
+    #[must_use]
+    pub fn owner(&self, cookie: u64) -> Option<SocketOwner> {
+        self.owners.get(&cookie, 0).ok().and_then(|bytes| pod::read(&bytes))
+    }
+
+    /// Who bound that port last, if it was bound while the agent ran.
+    #[must_use]
+    pub fn port_owner(&self, port: &BoundPort) -> Option<SocketOwner> {
+        let key = pod::bytes(port).try_into().ok()?;
+        self.ports.get(&key, 0).ok().and_then(|bytes| pod::read(&bytes))
+    }
 }

@@ -87,9 +87,12 @@ pub fn of(conversation: &Conversation, interfaces: &Interfaces, directory: &impl
         [Some(_), None] => group,
         _ => false,
     };
+    // A container on the host's network travels as the host does.
+    let [source, destination] =
+        [conversation.source, conversation.destination].map(|endpoint| directory.stack(endpoint));
     classify(&Way {
-        source: (conversation.source, directory.kind(conversation.source)),
-        destination: (conversation.destination, directory.kind(conversation.destination)),
+        source: (source, directory.kind(source)),
+        destination: (destination, directory.kind(destination)),
         roles,
         same_bridge,
         nat: conversation.nat(),

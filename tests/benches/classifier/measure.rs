@@ -108,7 +108,8 @@ pub(crate) fn all(rounds: u32, limit: Duration) -> Result<Bench> {
 
 /// As it runs on a container's interface: an owner there, addresses known, the interface on a bridge.
 fn load(workload: &Workload) -> Result<Kernel> {
-    let mut kernel = Kernel::load(Options { max_flows: workload.room, attach: AttachMode::Auto })?;
+    let mut kernel =
+        Kernel::load(Options { max_flows: workload.room, attach: AttachMode::Auto, own_network: 0 })?;
     let web = Party::new(EndpointId(20), Kind::CONTAINER, true);
     let db = Party::new(EndpointId(21), Kind::CONTAINER, true);
     let addresses = [(mapped(A), web), (mapped(B), db), (A6, web), (B6, db)];

@@ -40,7 +40,7 @@ pub(crate) struct Site {
 impl Site {
     /// With so many entries in the flow table, and one interface with nothing special.
     pub(crate) fn new(max_flows: u32) -> Result<Self> {
-        let kernel = Kernel::load(Options { max_flows, attach: AttachMode::Auto })?;
+        let kernel = Kernel::load(Options { max_flows, attach: AttachMode::Auto, own_network: 0 })?;
         let [ingress, egress] = HOOKS.map(|hook| Shortener::before(kernel.program(hook)?));
         let mut site = Self { kernel, drain: Drain::default(), shorteners: [ingress?, egress?] };
         site.interface(Interface { id: 1, ..Interface::default() })?;

@@ -13,6 +13,7 @@ use netobs_common::{
 };
 
 use super::*;
+use crate::flow::tuple::Peer;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -30,6 +31,15 @@ impl Directory for Nobody {
     }
     fn is_ambiguous(&self, _address: IpAddr) -> bool {
         false
+    }
+    fn stack(&self, endpoint: EndpointId) -> EndpointId {
+        endpoint
+    }
+    fn socket(&self, _cookie: u64) -> Option<Owner> {
+        None
+    }
+    fn connection(&self, _proto: Proto, _local: Peer, _remote: Peer) -> Owner {
+        Owner::Host
     }
 }
 

@@ -1,0 +1,106 @@
+//! What the kernel side recorded of sockets, and what `/proc` says of older ones, for the conversations that
+//! are being settled.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use netobs_common::{counters::FlowCounters, endpoint::EndpointId, hook::Hook, key::FlowKey, wire::Proto};
+
+use crate::{
+    flow::{table::PATIENCE, tuple::Tuple},
+    host::sockets::{held_by, mount_namespace},
+    identity::sockets::{Connection, SocketOwners, ports},
+    kernel::Kernel,
+    runtime::facts::Containers,
+};
+
+/// Flows are asked about until they are settled, and a tick longer.
+const ASKED: u64 = PATIENCE + 2_000_000_000;
+
+/// Owners of the host's sockets, kept current.
+pub(super) struct Sockets {
+    pub(super) owners: SocketOwners,
+    /// Mount namespace by container and first process, so that each is read once.
+    read: HashMap<(Arc<str>, u32), u32>,
+    /// Mount namespaces whose descriptors are to be looked at.
+    unscanned: BTreeSet<u32>,
+}
+
+impl Sockets {
+    /// The agent's own mount namespace and the first process's are the host's: in a container of its own the
+    /// agent sees the host's processes all the same.
+    pub(super) fn new() -> Self {
+        let own = [std::process::id(), 1].into_iter().filter_map(mount_namespace);
+        Self { owners: SocketOwners::new(own), read: HashMap::new(), unscanned: BTreeSet::new() }
+    }
+
+    /// Takes in which containers there are on the host's network.
+    pub(super) fn containers(&mut self, containers: &Containers) {
+        let mut read = HashMap::new();
+        for container in containers.by_id.values().filter(|one| one.is_host_network() && one.pid != 0) {
+            let key = (Arc::clone(&container.id), container.pid);
+            let known = self.read.get(&key).copied();
+            if let Some(mount) = known.or_else(|| mount_namespace(container.pid)) {
+                read.insert(key, mount);
+            }
+        }
+        self.read = read;
+        let by_mount = self.read.iter().map(|((id, _), mount)| (*mount, Arc::clone(id))).collect();
+        self.unscanned.extend(self.owners.containers(by_mount));
+    }
+
+    /// Looks for the sockets that containers met since the last time already had.
+    pub(super) async fn scan(&mut self) {
+        if self.unscanned.is_empty() {
+            return;
+        }
+        let mounts = std::mem::take(&mut self.unscanned);
+        // A scan that fails is a fallback missing, and the next container begins another one.
+        let held = tokio::task::spawn_blocking(move || held_by(&mounts)).await.unwrap_or_default();
+        for one in held {
+            let connection = Connection { proto: one.proto, local: one.local, remote: one.remote };
+            self.owners.hold(one.mount_namespace, connection);
+        }
+    }
+
+    /// Asks the kernel side about the host's sockets in the flows that are new.
+    pub(super) fn ask(&mut self, kernel: &Kernel, flows: &[(FlowKey, FlowCounters)], now: u64) {
+        self.owners.begin();
+        if !self.owners.any() {
+            return;
+        }
+        let moment = Duration::from_nanos(now);
+        let mut asked = BTreeSet::new();
+        for (key, read) in flows.iter().filter(|(_, read)| now.saturating_sub(read.first_seen) < ASKED) {
+            if key.hook == Hook::EGRESS
+                && read.socket != 0
+                && let Some(owner) = kernel.owner(read.socket)
+            {
+                self.owners.socket(read.socket, owner, moment);
+            }
+            if !matches!(key.proto, Proto::TCP | Proto::UDP | Proto::SCTP) {
+                continue;
+            }
+            let tuple = Tuple::of(key);
+            let end = |peer: crate::flow::tuple::Peer| SocketAddr::new(peer.address, peer.port);
+            let ends = [
+                (read.source.id, tuple.source, tuple.destination),
+                (read.destination.id, tuple.destination, tuple.source),
+            ];
+            for (_, local, remote) in ends.into_iter().filter(|(id, ..)| *id == EndpointId::HOST) {
+                let connection = Connection { proto: key.proto, local: end(local), remote: end(remote) };
+                for port in ports(&connection) {
+                    if asked.insert((port.address, port.port, port.proto.0))
+                        && let Some(owner) = kernel.port_owner(&port)
+                    {
+                        self.owners.port(port, owner, moment);
+                    }
+                }
+            }
+        }
+    }
+}
