@@ -61,13 +61,11 @@ pub struct PathKey {
     pub hook: Hook,
     /// Whether this host made the packet or forwards it.
     pub origin: Origin,
-    /// Which side is taken for the client where no flow says it.
-    pub client: Client,
     /// Zero.
-    pub padding: [u8; 2],
+    pub padding: [u8; 3],
 }
 
-const _: () = assert!(size_of::<PathKey>() == 3 * 4 + 6 + 2);
+const _: () = assert!(size_of::<PathKey>() == 3 * 4 + 5 + 3);
 
 /// Where a packet at egress came from (`ingress_ifindex` of `__sk_buff`).
 #[repr(transparent)]
@@ -79,18 +77,6 @@ impl Origin {
     pub const LOCAL: Self = Self(0);
     /// Received on another interface before.
     pub const FORWARDED: Self = Self(1);
-}
-
-/// The side that is taken for the client of a packet whose flow is not known: see [`crate::counting`].
-#[repr(transparent)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Client(pub u8);
-
-impl Client {
-    /// The sender.
-    pub const SOURCE: Self = Self(0);
-    /// The receiver.
-    pub const DESTINATION: Self = Self(1);
 }
 
 /// An address within a segment: equal addresses on two bridges never merge.

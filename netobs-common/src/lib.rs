@@ -6,8 +6,8 @@
 extern crate std;
 
 pub mod counters;
-pub mod counting;
 pub mod endpoint;
+pub mod entry;
 pub mod hook;
 pub mod interface;
 pub mod key;

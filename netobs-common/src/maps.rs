@@ -47,7 +47,7 @@ pub const SPILL_CAPACITY: u32 =
     2 * crate::endpoint::Kind::COUNT * crate::endpoint::Kind::COUNT * crate::wire::Protocol::COUNT;
 
 /// Where [`SPILL`] counts a packet that neither the flow table nor the path counters could take:
-/// by whether this sighting counts, both kinds and the protocol.
+/// by whether the packet enters the host here, both kinds and the protocol.
 #[must_use]
 #[inline(always)]
 pub const fn spill_index(

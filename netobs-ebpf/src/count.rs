@@ -3,11 +3,11 @@
 use aya_ebpf::{EbpfContext, bindings::BPF_NOEXIST, helpers::bpf_get_socket_cookie, programs::TcContext};
 use netobs_common::{
     counters::{Counters, FlowCounters},
-    counting,
     endpoint::Party,
+    entry,
     hook::Hook,
     interface::Interface,
-    key::{Origin, Ports, SkipKey},
+    key::{Origin, SkipKey},
     maps::spill_index,
     parse::{Fragment, Headers},
     skip::Skip,
@@ -143,9 +143,6 @@ fn begin(ctx: &TcContext, scratch: &mut Scratch, seen: &Seen<'_>) -> ((Party, Pa
 #[inline(always)]
 fn path(scratch: &mut Scratch, seen: &Seen<'_>, (source, destination): (Party, Party), listed: bool) {
     let protocol = scratch.headers.protocol();
-    let ports =
-        Ports { source: scratch.flow_key.source_port, destination: scratch.flow_key.destination_port };
-    let client = counting::client(protocol, ports);
     let key = &mut scratch.path_key;
     key.interface = seen.interface.id;
     key.source = source.id;
@@ -155,8 +152,7 @@ fn path(scratch: &mut Scratch, seen: &Seen<'_>, (source, destination): (Party, P
     key.protocol = protocol;
     key.hook = seen.hook;
     key.origin = seen.origin;
-    key.client = client;
-    key.padding = [0; 2];
+    key.padding = [0; 3];
 
     let mut counters = PATHS.get_ptr_mut(&*key);
     if counters.is_none()
@@ -175,7 +171,10 @@ fn path(scratch: &mut Scratch, seen: &Seen<'_>, (source, destination): (Party, P
             }
         }
     } else if !listed {
-        let counts = counting::counts(seen.interface, seen.hook, seen.origin, source, destination, client);
+        let counts =
+            entry::is_entry(seen.interface, seen.hook, seen.origin, destination.id, |owner, receiver| {
+                owner == receiver
+            });
         if let Some(spill) = SPILL.get_ptr_mut(spill_index(counts, source.kind, destination.kind, protocol)) {
             // SAFETY: as above.
             unsafe { (*spill).add(seen.counters) };

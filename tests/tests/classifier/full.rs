@@ -5,11 +5,9 @@ use std::os::fd::AsFd as _;
 use anyhow::{Result, ensure};
 use netobs_common::{
     counters::Counters,
-    counting,
     endpoint::{EndpointId, Kind, Party},
     hook::Hook,
     interface::{Interface, Role},
-    key::{Origin, Ports},
     maps::{PATHS_CAPACITY, spill_index},
     skip::Skip,
     wire::Protocol,
@@ -31,6 +29,7 @@ pub(crate) fn cases() -> Vec<Case<()>> {
         Case { name: "a_full_flow_table_leaves_the_totals_exact", check: full_flow_table },
         Case { name: "three_hundred_thousand_tuples_in_a_table_of_65536_add_up", check: many_tuples },
         Case { name: "a_full_path_table_spills_exactly", check: full_path_table },
+        Case { name: "a_spilled_packet_counts_where_it_enters_and_only_there", check: spilled_once },
         Case { name: "a_listed_flow_needs_no_path_entry", check: listed_without_path },
     ]
 }
@@ -129,14 +128,49 @@ fn full_path_table(_: &()) -> Result<()> {
     let mut by_index = std::collections::BTreeMap::new();
     for number in PATHS_CAPACITY as u16..RECEIVERS {
         let party = receiver(number).1;
-        let client = counting::client(Protocol::UDP, Ports { source: 40_000, destination: 53 });
-        let counts = counting::counts(&uplink, Hook::EGRESS, Origin::LOCAL, Party::EXTERNAL, party, client);
-        let index = spill_index(counts, Kind::EXTERNAL, party.kind, Protocol::UDP);
+        // The host made them and they leave by the uplink: each counts there.
+        let index = spill_index(true, Kind::EXTERNAL, party.kind, Protocol::UDP);
         *by_index.entry(index).or_insert(0) += 1;
     }
     let found: std::collections::BTreeMap<_, _> =
         drain.spill.iter().map(|(index, counters)| (*index, counters.packets)).collect();
     ensure!(found == by_index && found.len() == 3, "by kinds: {found:?}, not {by_index:?}");
+    Ok(())
+}
+
+/// The answer to a masqueraded connection: to the host at the uplink, to the container behind it.
+fn spilled_once(_: &()) -> Result<()> {
+    let mut site = Site::new(64)?;
+    site.interface(Interface { id: 1, role: Role::UPLINK, ..Interface::default() })?;
+    to_all_receivers(&mut site)?;
+    let (host, web) = ([198, 51, 100, 2], [10, 77, 0, 2]);
+    let owner = Party::new(EndpointId(50), Kind::CONTAINER, true);
+    site.addresses(&[(mapped(host), 0, Party::HOST), (mapped(web), 0, owner)])?;
+    let before = site.read()?.spill.clone();
+    let forwarded = Context { ingress_ifindex: 9, ..Context::default() };
+    let places = [
+        (Role::UPLINK, EndpointId::UNKNOWN, Hook::INGRESS, host),
+        (Role::BRIDGE, EndpointId::UNKNOWN, Hook::EGRESS, web),
+        (Role::VETH, owner.id, Hook::EGRESS, web),
+    ];
+    for (id, (role, owner, hook, address)) in (200..).zip(places) {
+        site.interface(Interface { id, role, owner, ..Interface::default() })?;
+        site.send_as(hook, &datagram(address), &forwarded)?;
+    }
+    let more: Vec<(u32, u64)> = site
+        .read()?
+        .spill
+        .iter()
+        .map(|(index, counters)| {
+            let earlier = before.iter().find(|(one, _)| one == index).map_or(0, |(_, one)| one.packets);
+            (*index, counters.packets - earlier)
+        })
+        .filter(|(_, packets)| *packets > 0)
+        .collect();
+    let index = |counts, destination| spill_index(counts, Kind::EXTERNAL, destination, Protocol::UDP);
+    let mut wanted = [(index(true, Kind::HOST), 1), (index(false, Kind::CONTAINER), 2)];
+    wanted.sort_unstable();
+    ensure!(more == wanted, "spilled {more:?}, not {wanted:?}");
     Ok(())
 }
 

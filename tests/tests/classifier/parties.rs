@@ -5,7 +5,7 @@ use netobs_common::{
     endpoint::{EndpointId, Kind, Party},
     hook::Hook,
     interface::{Interface, Role},
-    key::{Client, Origin, PathKey},
+    key::{Origin, PathKey},
     wire::Protocol,
 };
 use netobs_tests::{
@@ -58,8 +58,7 @@ fn parties(site: &mut Site, interface: Interface, hook: Hook, packet: &[u8]) -> 
         protocol: Protocol::TCP,
         hook,
         origin: Origin::LOCAL,
-        client: Client::SOURCE,
-        padding: [0; 2],
+        padding: [0; 3],
     };
     ensure!(path == wanted, "the path {path:?} is not the flow's: {flow:?}");
     Ok((flow.source, flow.destination))

@@ -99,7 +99,6 @@ fn judge(site: &mut Site, sample: &Sample, hook: Hook, id: u32) -> Result<()> {
         destination_kind: receiver.kind,
         protocol,
         hook,
-        client: path.client,
         ..PathKey::default()
     };
     ensure!(path == wanted, "its path is {path:?}");

@@ -8,11 +8,10 @@ use std::{
 use ipnet::IpNet;
 use netobs_common::{
     counters::{Counters, FlowCounters, PathCounters},
-    counting,
     endpoint::Party,
     hook::Hook,
     interface::{Interface, Role},
-    key::{Address, FlowKey, Origin, PathKey, Ports},
+    key::{Address, FlowKey, Origin, PathKey},
     parse::mapped,
     wire::TcpFlags,
 };
@@ -86,11 +85,7 @@ impl Kernel {
             protocol,
             hook,
             origin: if forwarded { Origin::FORWARDED } else { Origin::LOCAL },
-            client: counting::client(
-                protocol,
-                Ports { source: frame.tuple.source.port, destination: frame.tuple.destination.port },
-            ),
-            padding: [0; 2],
+            padding: [0; 3],
         };
         let path = self.paths.entry(key).or_default();
         path.all.add(one);
