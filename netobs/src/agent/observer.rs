@@ -230,7 +230,7 @@ impl Observer {
             now,
         };
         self.collector.read(&reading, &names, tracker.translations());
-        for key in self.collector.expire(&names, now) {
+        for key in self.collector.expire(now) {
             let last = self.kernel.take_flow(&key)?;
             self.collector.flows.taken(&key, last);
         }

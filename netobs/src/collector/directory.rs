@@ -94,6 +94,14 @@ impl<'a> Names<'a> {
     }
 }
 
+impl Names<'_> {
+    /// The workloads that have an endpoint now.
+    #[must_use]
+    pub fn workloads(&self) -> HashSet<WorkloadName> {
+        self.registry.endpoints().iter().map(|endpoint| self.workload(endpoint.number)).collect()
+    }
+}
+
 impl Directory for Names<'_> {
     fn current(&self, endpoint: EndpointId) -> EndpointId {
         self.registry.resolve(endpoint)

@@ -13,6 +13,7 @@ use std::{
 use jiff::Timestamp;
 use netobs_common::{
     counters::{Counters, FlowCounters, PathCounters},
+    endpoint::EndpointId,
     key::{FlowKey, PathKey, SkipKey},
     maps::SPILL_CAPACITY,
     skip::Skip,
@@ -22,6 +23,7 @@ pub use coverage::{Baseline, Coverage, in_our_bytes};
 pub use directory::Names;
 
 use crate::{
+    evidence::{pairs::Pairs, verdict},
     flow::{
         interfaces::Interfaces,
         table::{Context, FlowTable},
@@ -54,6 +56,8 @@ pub struct Reading<'a> {
 const GONE_AFTER: u64 = 5_000_000_000;
 /// How long a path counter stands still before it makes room in a crowded table.
 const IDLE_AFTER: u64 = 60_000_000_000;
+/// How often rows of workloads are looked through for those that are gone.
+const FORGET_EVERY: u64 = 30_000_000_000;
 /// Entries taken out in one tick: each is a system call.
 const AT_ONCE: usize = 1_024;
 
@@ -82,11 +86,13 @@ pub struct Collector {
     /// What was seen by interface number and hook.
     by_place: BTreeMap<(u32, u8), Counters>,
     skipped_by_place: BTreeMap<(u32, u8), Counters>,
+    forgot_workloads: u64,
 }
 
 impl Collector {
     /// Takes in a reading.
     pub fn read(&mut self, reading: &Reading<'_>, names: &Names<'_>, translations: &Translations) {
+        self.ledger.now = reading.now;
         let Self { overflow, ledger, interfaces, .. } = self;
         let now_overflowing = overflow.read(reading.paths, interfaces, names, |labels, parties, counters| {
             ledger.book_overflow(labels, parties, counters, names);
@@ -117,9 +123,8 @@ impl Collector {
     fn book(&mut self, names: &Names<'_>) {
         let Self { flows, ledger, interfaces, .. } = self;
         flows.book(|conversation, booking| ledger.book(conversation, booking, interfaces, names));
-        for conversation in flows.iter_mut().filter(|one| one.settled && !one.opened) {
-            ledger.opened(ledger::flow_labels(conversation, interfaces, names));
-            conversation.opened = true;
+        for conversation in flows.iter_mut().filter(|one| one.settled) {
+            ledger.witness(conversation, interfaces, names);
         }
     }
 
@@ -212,11 +217,8 @@ impl Collector {
     }
 
     /// Ends what is over; the entries the kernel's table needs no longer.
-    pub fn expire(&mut self, names: &Names<'_>, now: u64) -> Vec<FlowKey> {
-        let Self { flows, ledger, interfaces, .. } = self;
-        flows.expire(now, |conversation, close| {
-            ledger.closed(ledger::flow_labels(conversation, interfaces, names), close);
-        })
+    pub fn expire(&mut self, now: u64) -> Vec<FlowKey> {
+        self.flows.expire(now)
     }
 
     /// Books what the removed entries held last, and forgets what is no longer listed.
@@ -229,10 +231,26 @@ impl Collector {
     #[must_use]
     pub fn totals(&mut self, names: &Names<'_>) -> Totals {
         let mut alive: BTreeMap<PathFlowLabels, u64> = BTreeMap::new();
-        for conversation in self.flows.iter().filter(|one| one.ended.is_none()) {
-            *alive.entry(ledger::flow_labels(conversation, &self.interfaces, names)).or_default() += 1;
+        let mut pairs = Pairs::default();
+        let now = self.ledger.now;
+        for conversation in self.flows.iter() {
+            let labels = ledger::flow_labels(conversation, &self.interfaces, names);
+            if conversation.ended.is_none() {
+                *alive.entry(labels).or_default() += 1;
+            }
+            // What is sent to a group is sent to nobody in particular.
+            if conversation.settled && conversation.destination != EndpointId::GROUP {
+                let ends = [conversation.source, conversation.destination];
+                let verdict = verdict::of(conversation, now);
+                pairs.tell(ends, labels.into(), verdict, conversation.last_seen(), now);
+            }
         }
         self.ledger.flows(alive);
+        self.ledger.pairs(pairs.count());
+        if now.saturating_sub(self.forgot_workloads) >= FORGET_EVERY {
+            self.forgot_workloads = now;
+            self.ledger.forget_workloads(&names.workloads());
+        }
         self.ledger.totals.endpoints = names.endpoints_by_kind();
         self.ledger.totals.pending_bytes = self.flows.pending_bytes() + self.overflow.pending_bytes();
         self.ledger.totals.clone()

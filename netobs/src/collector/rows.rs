@@ -1,13 +1,17 @@
 //! Conversations → the rows of the report.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use netobs_common::{counters::Counters, endpoint::EndpointId};
 
 use super::{Clock, Collector, Names};
 use crate::{
     evidence::{facts, verdict},
-    flow::{conversation::Conversation, table::Directory, tuple::Peer},
+    flow::{
+        conversation::{Conversation, Place},
+        table::Directory,
+        tuple::Peer,
+    },
     path::{ledger, order, reporter, via},
     report::{
         Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Party, ProtocolName, Tcp,
@@ -121,18 +125,18 @@ impl Writer<'_> {
     }
 
     fn evidence(&self, conversation: &Conversation) -> Vec<Evidence> {
-        let mut names: HashMap<u32, Arc<str>> = HashMap::new();
-        let facts =
-            facts::of(conversation).into_iter().map(|fact| Evidence {
-                kind: fact.kind,
-                count: fact.count,
-                first_seen: self.clock.wall_time(fact.first_seen),
-                last_seen: self.clock.wall_time(fact.last_seen),
-                hop: self.collector.interfaces.get(fact.interface).map(|one| {
-                    Arc::clone(names.entry(fact.interface).or_insert_with(|| Arc::clone(&one.name)))
-                }),
-                detail: None,
-            });
+        let hop = |place: Place| {
+            let interface = self.collector.interfaces.get(place.interface)?;
+            Some(format!("{} {}", interface.name, place.hook.name()).into())
+        };
+        let facts = facts::of(conversation).into_iter().map(|fact| Evidence {
+            kind: fact.kind,
+            count: fact.count,
+            first_seen: self.clock.wall_time(fact.first_seen),
+            last_seen: self.clock.wall_time(fact.last_seen),
+            hop: hop(fact.place),
+            detail: None,
+        });
         facts.collect()
     }
 }

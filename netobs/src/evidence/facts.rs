@@ -1,7 +1,7 @@
 //! Sightings of a conversation → observed facts about it.
 
 use crate::{
-    flow::conversation::{Conversation, Sighting},
+    flow::conversation::{Conversation, Place, Sighting},
     report::{EvidenceKind, HopDirection},
 };
 
@@ -16,8 +16,8 @@ pub struct Fact {
     pub first_seen: u64,
     /// Latest time it can have been.
     pub last_seen: u64,
-    /// Interface number where it was seen first.
-    pub interface: u32,
+    /// Where it was seen first.
+    pub place: Place,
 }
 
 /// What the packets of a conversation say.
@@ -54,6 +54,6 @@ const fn fact(kind: EvidenceKind, count: u64, sighting: &Sighting) -> Fact {
         count,
         first_seen: sighting.first_seen,
         last_seen: sighting.last_seen(),
-        interface: sighting.key.interface,
+        place: sighting.place(),
     }
 }

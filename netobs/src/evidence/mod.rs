@@ -1,4 +1,5 @@
 //! What packets prove about reachability. Pure.
 
 pub mod facts;
+pub mod pairs;
 pub mod verdict;

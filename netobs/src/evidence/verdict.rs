@@ -5,7 +5,7 @@ use netobs_common::wire::Protocol;
 
 use crate::{
     flow::conversation::Conversation,
-    report::{HopDirection, TcpState, Verdict},
+    report::{HopDirection, Outcome, TcpState, Verdict},
 };
 
 /// A TCP attempt is given up for after the second retransmission of its SYN: 1 s and 2 s after it
@@ -35,6 +35,22 @@ pub fn of(conversation: &Conversation, now: u64) -> Verdict {
         (true, false) => Verdict::Unknown,
         _ if forward && replied => Verdict::Reachable,
         _ => Verdict::Unknown,
+    }
+}
+
+/// What became of an attempt to connect, once it is decided: a TCP conversation whose first SYN was seen. What
+/// needs kernel events (dropped, unreachable) is not told yet.
+#[must_use]
+pub fn outcome(conversation: &Conversation, now: u64) -> Option<Outcome> {
+    let syn = conversation.toward(HopDirection::Forward).any(|one| one.latest.syn != 0);
+    if conversation.protocol() != Protocol::TCP || !syn {
+        return None;
+    }
+    match of(conversation, now) {
+        Verdict::Reachable => Some(Outcome::Established),
+        Verdict::Refused => Some(Outcome::Refused),
+        Verdict::Unanswered => Some(Outcome::Unanswered),
+        _ => None,
     }
 }
 
@@ -109,6 +125,18 @@ mod tests {
         let silent = conversation(&[(true, syn())]);
         assert_eq!(of(&silent, UNANSWERED - 1), Verdict::Unknown);
         assert_eq!(of(&silent, UNANSWERED), Verdict::Unanswered);
+    }
+
+    #[test]
+    fn an_attempt_is_decided_by_its_answer_or_by_silence() {
+        let reset = FlowCounters { rst: 1, ..packets(1) };
+        let answer = FlowCounters { syn_ack: 1, ..packets(1) };
+        assert_eq!(outcome(&conversation(&[(true, syn()), (false, reset)]), 0), Some(Outcome::Refused));
+        assert_eq!(outcome(&conversation(&[(true, syn()), (false, answer)]), 0), Some(Outcome::Established));
+        assert_eq!(outcome(&conversation(&[(true, syn())]), UNANSWERED - 1), None, "it may be answered yet");
+        assert_eq!(outcome(&conversation(&[(true, syn())]), UNANSWERED), Some(Outcome::Unanswered));
+        let joined = conversation(&[(true, packets(3)), (false, packets(3))]);
+        assert_eq!(outcome(&joined, UNANSWERED), None, "its beginning was not seen");
     }
 
     #[test]

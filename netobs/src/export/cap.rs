@@ -4,19 +4,50 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netobs_common::counters::Counters;
 
+use crate::report::WorkloadAmounts;
+
+/// What a row holds: numbers that only grow, until they begin anew.
+pub(super) trait Amount: Copy + Default {
+    /// Adds.
+    fn add(&mut self, more: Self);
+    /// What it grew by since; all of it if it began anew.
+    fn grown(self, before: Self) -> Self;
+}
+
+impl Amount for Counters {
+    fn add(&mut self, more: Self) {
+        Self::add(self, more);
+    }
+
+    fn grown(self, before: Self) -> Self {
+        if self.bytes < before.bytes || self.packets < before.packets { self } else { self.since(before) }
+    }
+}
+
+impl Amount for WorkloadAmounts {
+    fn add(&mut self, more: Self) {
+        Self::add(self, more);
+    }
+
+    fn grown(self, before: Self) -> Self {
+        let attempts = self.attempts.checked_sub(before.attempts).unwrap_or(self.attempts);
+        Self { carried: self.carried.grown(before.carried), attempts }
+    }
+}
+
 /// Remembers who has a row. First come, first served, for as long as it is there: a label set never moves
 /// from one row to another, because then the counter it leaves would fall.
 #[derive(Debug)]
-pub(super) struct Cap<K> {
+pub(super) struct Cap<K, V> {
     limit: usize,
     admitted: BTreeSet<K>,
     /// What each refused label set had when it was last folded into `rest`.
-    refused: BTreeMap<K, Counters>,
-    rest: BTreeMap<K, Counters>,
+    refused: BTreeMap<K, V>,
+    rest: BTreeMap<K, V>,
     overflow: u64,
 }
 
-impl<K: Ord + Clone> Cap<K> {
+impl<K: Ord + Clone, V: Amount> Cap<K, V> {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -31,12 +62,12 @@ impl<K: Ord + Clone> Cap<K> {
     /// (no row if it gives none). Rows of label sets that are gone disappear; what was summed stays.
     pub(super) fn fold(
         &mut self,
-        present: &BTreeMap<K, Counters>,
+        present: &BTreeMap<K, V>,
         other: impl Fn(&K) -> Option<K>,
-    ) -> BTreeMap<K, Counters> {
+    ) -> BTreeMap<K, V> {
         self.admitted.retain(|key| present.contains_key(key));
         self.refused.retain(|key, _| present.contains_key(key));
-        let mut rows = BTreeMap::new();
+        let mut rows: BTreeMap<K, V> = BTreeMap::new();
         for (key, &now) in present {
             if !self.admitted.contains(key)
                 && !self.refused.contains_key(key)
@@ -53,7 +84,7 @@ impl<K: Ord + Clone> Cap<K> {
                 self.overflow += 1;
             }
             if let Some(row) = other(key) {
-                self.rest.entry(row).or_default().add(grown(before.unwrap_or_default(), now));
+                self.rest.entry(row).or_default().add(now.grown(before.unwrap_or_default()));
             }
         }
         for (key, &sum) in &self.rest {
@@ -68,11 +99,6 @@ impl<K: Ord + Clone> Cap<K> {
     }
 }
 
-/// What a counter added since; all of it if it began anew.
-const fn grown(before: Counters, now: Counters) -> Counters {
-    if now.bytes < before.bytes || now.packets < before.packets { now } else { now.since(before) }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -85,7 +111,7 @@ mod tests {
             .collect()
     }
 
-    fn fold(cap: &mut Cap<String>, rows: &[(&str, u64)]) -> Vec<(String, u64)> {
+    fn fold(cap: &mut Cap<String, Counters>, rows: &[(&str, u64)]) -> Vec<(String, u64)> {
         let rows = cap.fold(&present(rows), |_| Some("other".to_owned()));
         rows.into_iter().map(|(key, counters)| (key, counters.bytes)).collect()
     }

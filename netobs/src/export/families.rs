@@ -10,11 +10,12 @@ use super::family::{
     Values::{Closed, Open},
 };
 use crate::report::{
-    Close, Direction, HookName, InterfaceState, KindName, Nat, Path, ProtocolName, Reporter, RoleName,
+    Close, Direction, EvidenceKind, HookName, InterfaceState, KindName, Nat, Outcome, Path, ProtocolName,
+    Reporter, RoleName, Verdict,
 };
 
 /// The sum of the worst cases of the families that are always on, as documented.
-pub const ALWAYS_ON_WORST_CASE: usize = 218_336;
+pub const ALWAYS_ON_WORST_CASE: usize = 226_436;
 
 const fn closed(name: &'static str, values: fn() -> Vec<&'static str>) -> Label {
     Label { name, values: Closed(values) }
@@ -44,6 +45,15 @@ fn reporters() -> Vec<&'static str> {
 }
 fn closes() -> Vec<&'static str> {
     Close::ALL.iter().map(|one| one.name()).collect()
+}
+fn verdicts() -> Vec<&'static str> {
+    Verdict::ALL.iter().map(|one| one.name()).collect()
+}
+fn outcomes() -> Vec<&'static str> {
+    Outcome::ALL.iter().map(|one| one.name()).collect()
+}
+fn evidence() -> Vec<&'static str> {
+    EvidenceKind::ALL.iter().map(|one| one.name()).collect()
 }
 fn roles() -> Vec<&'static str> {
     RoleName::ALL.iter().map(|one| one.name()).collect()
@@ -109,6 +119,9 @@ const BY_PATH: &[Label] = &[
 ];
 const BY_FLOW: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH, PROTOCOL];
 const BY_CLOSE: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH, PROTOCOL, closed("close", closes)];
+const BY_VERDICT: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH, closed("verdict", verdicts)];
+const BY_OUTCOME: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH, closed("outcome", outcomes)];
+const BY_EVIDENCE: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH, closed("evidence", evidence)];
 const BY_HOP: &[Label] = &[closed("role", roles), closed("hook", hooks)];
 const BY_WORKLOAD: &[Label] = &[
     SOURCE_KIND,
@@ -152,6 +165,12 @@ families! {
     PATH_FLOWS = Gauge Always "netobs_path_flows" BY_FLOW, "Flows alive";
     FLOWS_OPENED = Counter Always "netobs_path_flows_opened_total" BY_FLOW, "Flows that began";
     FLOWS_CLOSED = Counter Always "netobs_path_flows_closed_total" BY_CLOSE, "Flows that ended, and how";
+    PATH_PAIRS = Gauge Always "netobs_path_pairs" BY_VERDICT,
+        "Pairs of endpoints now in that verdict; all that lies outside is one endpoint";
+    ATTEMPTS = Counter Always "netobs_connection_attempts_total" BY_OUTCOME,
+        "TCP connections attempted, each counted once, when its outcome is decided";
+    EVIDENCE = Counter Always "netobs_path_evidence_total" BY_EVIDENCE,
+        "Conversations in which a fact was observed, each kind once a conversation";
     #[Bytes] HOP_BYTES = Counter Always "netobs_hop_bytes_total" BY_HOP,
         "Bytes seen at tc hooks; a packet counts at each, so this is not to be added to the path families";
     HOP_PACKETS = Counter Always "netobs_hop_packets_total" BY_HOP,
@@ -164,6 +183,9 @@ families! {
         "Bytes (sum of skb->len) between workloads, each conversation counted once";
     WORKLOAD_PACKETS = Counter Workload "netobs_workload_packets_total" BY_WORKLOAD,
         "Packets (socket buffers) between workloads, each conversation counted once";
+
+    WORKLOAD_ATTEMPTS = Counter Workload "netobs_workload_connection_attempts_total" BY_WORKLOAD,
+        "TCP connections attempted between workloads, each counted once, when its outcome is decided";
 
     ENDPOINT_INFO = Gauge Endpoint "netobs_endpoint_info"
         &[

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use netobs_common::counters::Counters;
-
 use super::families::OTHER;
-use crate::{identity::text, report::WorkloadLabels};
+use crate::{
+    identity::text,
+    report::{WorkloadAmounts, WorkloadLabels},
+};
 
 /// Longest label value from outside, in characters. A name was cleaned where it came in; here its length is
 /// bounded once more, for a page is held in memory.
@@ -22,9 +23,11 @@ pub(super) fn closed(value: &str, set: fn() -> Vec<&'static str>) -> &'static st
 }
 
 /// Workload labels cleaned; what became equal is added up.
-pub(super) fn workloads(all: &BTreeMap<WorkloadLabels, Counters>) -> BTreeMap<WorkloadLabels, Counters> {
-    let mut cleaned: BTreeMap<WorkloadLabels, Counters> = BTreeMap::new();
-    for (labels, &counters) in all {
+pub(super) fn workloads(
+    all: &BTreeMap<WorkloadLabels, WorkloadAmounts>,
+) -> BTreeMap<WorkloadLabels, WorkloadAmounts> {
+    let mut cleaned: BTreeMap<WorkloadLabels, WorkloadAmounts> = BTreeMap::new();
+    for (labels, &amounts) in all {
         let key = WorkloadLabels {
             source_namespace: clean(&labels.source_namespace),
             source_workload: clean(&labels.source_workload),
@@ -32,7 +35,7 @@ pub(super) fn workloads(all: &BTreeMap<WorkloadLabels, Counters>) -> BTreeMap<Wo
             destination_workload: clean(&labels.destination_workload),
             ..labels.clone()
         };
-        cleaned.entry(key).or_default().add(counters);
+        cleaned.entry(key).or_default().add(amounts);
     }
     cleaned
 }

@@ -16,7 +16,7 @@ use prometheus_client::{
 
 use super::{cap::Cap, itself, labels, process::Process, rows::Rows, traffic};
 use crate::{
-    report::{Report, WorkloadLabels},
+    report::{Report, WorkloadAmounts, WorkloadLabels},
     settings::{Detail, Settings},
 };
 
@@ -24,8 +24,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Exporter {
     detail: Detail,
-    workloads: Cap<WorkloadLabels>,
-    endpoints: Cap<Arc<str>>,
+    workloads: Cap<WorkloadLabels, WorkloadAmounts>,
+    endpoints: Cap<Arc<str>, Counters>,
     previous: Duration,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Page {
     pub(super) report: Arc<Report>,
     pub(super) process: Process,
     /// Absent where `--detail` leaves them out.
-    pub(super) workloads: Option<BTreeMap<WorkloadLabels, Counters>>,
+    pub(super) workloads: Option<BTreeMap<WorkloadLabels, WorkloadAmounts>>,
     pub(super) endpoints: Option<BTreeMap<Arc<str>, Counters>>,
     /// Label sets without a row: endpoints, workloads.
     pub(super) overflow: [u64; 2],

@@ -19,6 +19,10 @@ use crate::{
 
 const HOSTILE: &str = "a\"b\\c\n} 1\nevil_total 9\n# EOF\n\u{9b}2J\u{202e}";
 
+fn carried(packets: u64, bytes: u64) -> WorkloadAmounts {
+    WorkloadAmounts { carried: counters(packets, bytes), attempts: packets }
+}
+
 fn counters(packets: u64, bytes: u64) -> Counters {
     Counters { packets, segments: packets, bytes }
 }
@@ -65,11 +69,14 @@ fn full() -> Report {
     totals.flows.insert(by_flow, 1);
     totals.opened.insert(by_flow, 2);
     totals.closed.insert((by_flow, Close::Fin), 1);
+    totals.pairs.insert((by_flow.into(), Verdict::Reachable), 1);
+    totals.attempts.insert((by_flow.into(), Outcome::Established), 2);
+    totals.evidence.insert((by_flow.into(), EvidenceKind::SynAck), 2);
     totals.hops.insert(HopLabels { role: RoleName::Veth, hook: HookName::Ingress }, counters(4, 400));
     totals.endpoints.insert((KindName::Container, "bridge".into(), "docker".into()), 2);
     totals.endpoints.insert((KindName::Container, "warp".into(), "docker".into()), 1);
     totals.endpoints.insert((KindName::Container, "weft".into(), "docker".into()), 1);
-    totals.workloads.insert(workload("web", "external"), counters(5, 500));
+    totals.workloads.insert(workload("web", "external"), carried(5, 500));
     totals.series_overflow.insert("netobs_workload_bytes_total", 6);
     report.endpoints.push(EndpointRow {
         id: "container/web".into(),
@@ -177,7 +184,7 @@ fn ten_thousand_workloads_stay_within_the_cap_and_nothing_is_lost() {
     let mut report = full();
     report.totals.series_overflow.clear();
     for one in 0..10_000 {
-        report.totals.workloads.insert(workload(&format!("job-{one}"), "external"), counters(1, 10));
+        report.totals.workloads.insert(workload(&format!("job-{one}"), "external"), carried(1, 10));
     }
     let mut exporter = exporter(Detail::Workload, 100);
     let read = read(&mut exporter, report);
@@ -210,7 +217,7 @@ proptest! {
         for name in &names {
             let mut labels = workload(name, HOSTILE);
             labels.destination_namespace = name.as_str().into();
-            report.totals.workloads.insert(labels, counters(1, 1));
+            report.totals.workloads.insert(labels, carried(1, 1));
             report.totals.endpoints.insert((KindName::Pod, name.as_str().into(), name.as_str().into()), 1);
             let mut row = report.endpoints[0].clone();
             row.id = name.as_str().into();

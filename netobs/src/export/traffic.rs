@@ -12,7 +12,10 @@ use super::{
         Rows, merged,
     },
 };
-use crate::report::{EndpointRow, PathFlowLabels, PathLabels, WorkloadLabels};
+use crate::report::{
+    EndpointRow, EvidenceKind, Outcome, PairLabels, PathFlowLabels, PathLabels, Verdict, WorkloadAmounts,
+    WorkloadLabels,
+};
 
 pub(super) fn encode(page: &Page, rows: &mut Rows<'_>) -> fmt::Result {
     let totals = &page.report.totals;
@@ -30,6 +33,9 @@ pub(super) fn encode(page: &Page, rows: &mut Rows<'_>) -> fmt::Result {
             ([source, destination, path, protocol, close.name()], Whole(count))
         }),
     )?;
+    rows.family(&table::PATH_PAIRS, by_pair(&totals.pairs, Verdict::name))?;
+    rows.family(&table::ATTEMPTS, by_pair(&totals.attempts, Outcome::name))?;
+    rows.family(&table::EVIDENCE, by_pair(&totals.evidence, EvidenceKind::name))?;
     let hops = |value: fn(&Counters) -> u64| {
         totals
             .hops
@@ -44,8 +50,9 @@ pub(super) fn encode(page: &Page, rows: &mut Rows<'_>) -> fmt::Result {
     rows.family(&table::ENDPOINTS, endpoints.into_iter().map(|(labels, count)| (labels, Whole(count))))?;
 
     if let Some(workloads) = &page.workloads {
-        rows.family(&table::WORKLOAD_BYTES, by_workload(workloads, |one| one.bytes))?;
-        rows.family(&table::WORKLOAD_PACKETS, by_workload(workloads, |one| one.packets))?;
+        rows.family(&table::WORKLOAD_BYTES, by_workload(workloads, |one| one.carried.bytes))?;
+        rows.family(&table::WORKLOAD_PACKETS, by_workload(workloads, |one| one.carried.packets))?;
+        rows.family(&table::WORKLOAD_ATTEMPTS, by_workload(workloads, |one| one.attempts))?;
     }
     if let Some(shown) = &page.endpoints {
         let present = page.report.endpoints.iter().filter(|one| shown.contains_key(&one.id));
@@ -94,11 +101,21 @@ fn by_flow(counts: &BTreeMap<PathFlowLabels, u64>) -> impl Iterator<Item = ([&'s
     counts.iter().map(|(labels, &count)| (flow_labels(labels), Whole(count)))
 }
 
+fn by_pair<T: Copy>(
+    counts: &BTreeMap<(PairLabels, T), u64>,
+    name: fn(T) -> &'static str,
+) -> impl Iterator<Item = ([&'static str; 4], Number)> {
+    counts.iter().map(move |((labels, told), &count)| {
+        let [source, destination] = [labels.source_kind.name(), labels.destination_kind.name()];
+        ([source, destination, labels.path.name(), name(*told)], Whole(count))
+    })
+}
+
 fn by_workload(
-    workloads: &BTreeMap<WorkloadLabels, Counters>,
-    value: fn(&Counters) -> u64,
+    workloads: &BTreeMap<WorkloadLabels, WorkloadAmounts>,
+    value: fn(&WorkloadAmounts) -> u64,
 ) -> impl Iterator<Item = ([&str; 7], Number)> {
-    workloads.iter().map(move |(labels, counters)| {
+    workloads.iter().map(move |(labels, amounts)| {
         let values = [
             labels.source_kind.name(),
             &*labels.source_namespace,
@@ -108,6 +125,6 @@ fn by_workload(
             &*labels.destination_workload,
             labels.reporter.name(),
         ];
-        (values, Whole(value(counters)))
+        (values, Whole(value(amounts)))
     })
 }

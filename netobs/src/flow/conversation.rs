@@ -15,7 +15,7 @@ use super::{
     translation::Tracked,
     tuple::{Peer, Tuple},
 };
-use crate::report::{Close, HopDirection, InitiatorBy, Nat};
+use crate::report::{Close, HopDirection, InitiatorBy, Nat, PathFlowLabels};
 
 /// One direction of a conversation at one hook.
 #[derive(Clone, Debug)]
@@ -167,8 +167,14 @@ pub struct Conversation {
     pub before: [Counters; 2],
     /// Both directions' counters now.
     pub amounts: [Counters; 2],
-    /// Whether its beginning was counted in the metrics.
-    pub opened: bool,
+    /// The labels its beginning was counted under in the metrics, which its end is counted under too.
+    pub opened: Option<PathFlowLabels>,
+    /// Whether its end was counted.
+    pub closed: bool,
+    /// Whether it was counted as an attempt to connect.
+    pub attempted: bool,
+    /// Evidence that was counted, as bits `1 << EvidenceKind`.
+    pub evidenced: u16,
     /// Why and when it ended.
     pub ended: Option<(Close, u64)>,
     /// The process that opened it on behalf of another one.
@@ -198,7 +204,10 @@ impl Conversation {
             settled: false,
             before: [Counters::ZERO; 2],
             amounts: [Counters::ZERO; 2],
-            opened: false,
+            opened: None,
+            closed: false,
+            attempted: false,
+            evidenced: 0,
             ended: None,
             proxied_by: None,
             owner_asked: false,

@@ -28,7 +28,7 @@ use crate::{
         counting, entry,
         translated::{Ends, Listed},
     },
-    report::{Close, HopDirection, Nat},
+    report::{HopDirection, Nat},
 };
 
 /// How long a conversation is watched before it is booked: a reading may have met it between two of its
@@ -230,14 +230,13 @@ impl FlowTable {
     }
 
     /// Ends what is over; the entries the kernel's table needs no longer.
-    pub fn expire(&mut self, now: u64, mut closed: impl FnMut(&Conversation, Close)) -> Vec<FlowKey> {
+    pub fn expire(&mut self, now: u64) -> Vec<FlowKey> {
         let mut over = Vec::new();
         for conversation in self.conversations.values_mut() {
             if conversation.ended.is_none()
                 && let Some(close) = lifetime::ended(conversation.protocol(), &conversation.signs(), now)
             {
                 conversation.ended = Some((close, now));
-                closed(conversation, close);
             }
             // At once: a SYN from the same port a moment after a reset must find no entry to go on with.
             if conversation.ended.is_some() {

@@ -2,7 +2,7 @@
 
 use netobs_common::{
     endpoint::{EndpointId, Kind},
-    interface::Role,
+    interface::{Interface, Role},
 };
 
 use crate::{
@@ -19,6 +19,8 @@ pub struct Way {
     pub destination: (EndpointId, Kind),
     /// Roles of the interfaces it was seen on, as bits `1 << Role`.
     pub roles: u16,
+    /// Whether the uplink it was seen on is a bridge, which switches between endpoints of this host too.
+    pub bridged_uplink: bool,
     /// Whether both have a port on the same bridge.
     pub same_bridge: bool,
     /// Which addresses were translated.
@@ -30,9 +32,18 @@ impl Way {
         self.roles & (1 << role.0) != 0
     }
 
+    /// Both are endpoints of this host, or the host.
+    const fn is_inside(&self) -> bool {
+        is_here(self.source.0) && is_here(self.destination.0)
+    }
+
     const fn has(&self, endpoint: EndpointId) -> bool {
         self.source.0.0 == endpoint.0 || self.destination.0.0 == endpoint.0
     }
+}
+
+const fn is_here(endpoint: EndpointId) -> bool {
+    !matches!(endpoint, EndpointId::UNKNOWN | EndpointId::EXTERNAL | EndpointId::GROUP)
 }
 
 /// The class of a way.
@@ -47,7 +58,8 @@ pub const fn classify(way: &Way) -> Path {
     if way.touches(Role::MACVLAN) {
         return Path::Macvlan;
     }
-    if way.touches(Role::UPLINK) || way.has(EndpointId::EXTERNAL) {
+    if way.touches(Role::UPLINK) && !(way.bridged_uplink && way.is_inside()) || way.has(EndpointId::EXTERNAL)
+    {
         return Path::Uplink;
     }
     if way.destination.0.0 == EndpointId::GROUP.0 {
@@ -70,9 +82,11 @@ pub const fn classify(way: &Way) -> Path {
 pub fn of(conversation: &Conversation, interfaces: &Interfaces, directory: &impl Directory) -> Path {
     let mut roles = 0;
     let mut bridges = [None; 2];
+    let mut bridged_uplink = false;
     for sighting in &conversation.sightings {
         let Some(interface) = interfaces.get(sighting.key.interface) else { continue };
         roles |= 1 << interface.role().0;
+        bridged_uplink |= is_bridged_uplink(&interface.kernel);
         for (bridge, endpoint) in bridges.iter_mut().zip([conversation.source, conversation.destination]) {
             if interface.owner().map(|owner| directory.current(owner)) == Some(endpoint)
                 && interface.kernel.port != 0
@@ -94,9 +108,16 @@ pub fn of(conversation: &Conversation, interfaces: &Interfaces, directory: &impl
         source: (source, directory.kind(source)),
         destination: (destination, directory.kind(destination)),
         roles,
+        bridged_uplink,
         same_bridge,
         nat: conversation.nat(),
     })
+}
+
+/// Whether an uplink is a bridge: it is its own segment, and no port of one.
+#[must_use]
+pub(super) const fn is_bridged_uplink(interface: &Interface) -> bool {
+    interface.role.0 == Role::UPLINK.0 && interface.segment != 0 && interface.port == 0
 }
 
 #[cfg(test)]
@@ -116,7 +137,24 @@ mod tests {
         nat: Nat,
     ) -> Path {
         let roles = roles.iter().fold(0, |bits, role| bits | 1 << role.0);
-        classify(&Way { source, destination, roles, same_bridge, nat })
+        classify(&Way { source, destination, roles, bridged_uplink: false, same_bridge, nat })
+    }
+
+    #[test]
+    fn over_a_bridge_that_is_the_uplink_only_what_leaves_is_uplink() {
+        let over = |source, destination, same_bridge| {
+            let roles = 1 << Role::UPLINK.0 | 1 << Role::VETH.0;
+            classify(&Way { source, destination, roles, bridged_uplink: true, same_bridge, nat: Nat::None })
+        };
+        assert_eq!(over(HOST, WEB, false), Path::HostDirect);
+        assert_eq!(over(WEB, DB, true), Path::Bridge);
+        assert_eq!(over(WEB, OUTSIDE, false), Path::Uplink);
+        assert_eq!(over((EndpointId::UNKNOWN, Kind::UNKNOWN), WEB, false), Path::Uplink);
+    }
+
+    #[test]
+    fn out_by_a_card_and_in_again_is_uplink() {
+        assert_eq!(class(WEB, DB, &[Role::VETH, Role::UPLINK], false, Nat::None), Path::Uplink);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Bookings → the counters of the metrics. A counter only grows, and nothing is ever moved.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use netobs_common::{
     counters::Counters,
@@ -9,16 +12,20 @@ use netobs_common::{
 
 use super::{class, reporter};
 use crate::{
+    evidence::{facts, verdict},
     flow::{
         conversation::Conversation,
         interfaces::Interfaces,
         table::{Booking, Directory},
     },
-    report::{Close, Direction, HopDirection, KindName, PathFlowLabels, PathLabels, Totals, WorkloadLabels},
+    report::{
+        Direction, HopDirection, KindName, PairLabels, PathFlowLabels, PathLabels, Reporter, Totals, Verdict,
+        WorkloadAmounts, WorkloadLabels,
+    },
 };
 
 /// The name a workload goes by in the metrics.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WorkloadName {
     /// Namespace, empty where there is none.
     pub namespace: Arc<str>,
@@ -37,7 +44,15 @@ pub trait Workloads {
 pub struct Ledger {
     /// Everything booked.
     pub totals: Totals,
+    /// When a row of workloads was booked to last, nanoseconds of the monotonic clock.
+    last_booked: HashMap<WorkloadLabels, u64>,
+    /// Now.
+    pub now: u64,
 }
+
+/// How long a row of workloads stays after the last booking to it, if one of them has no endpoint any more.
+/// Long enough for a scrape to see its last value, in nanoseconds.
+pub const GONE_FOR: u64 = 300_000_000_000;
 
 impl Ledger {
     /// Books bytes of a conversation.
@@ -66,6 +81,45 @@ impl Ledger {
         self.add(labels, [conversation.source, conversation.destination], booking.counters, directory);
     }
 
+    /// Counts what is new of a conversation that is settled: its beginning, what it proves, and its end.
+    pub fn witness<D: Directory + Workloads>(
+        &mut self,
+        conversation: &mut Conversation,
+        interfaces: &Interfaces,
+        directory: &D,
+    ) {
+        let labels = match conversation.opened {
+            Some(labels) => labels,
+            None => {
+                let labels = flow_labels(conversation, interfaces, directory);
+                *self.totals.opened.entry(labels).or_default() += 1;
+                *conversation.opened.insert(labels)
+            }
+        };
+        for fact in facts::of(conversation) {
+            let bit = 1 << fact.kind as u16;
+            if conversation.evidenced & bit == 0 {
+                conversation.evidenced |= bit;
+                *self.totals.evidence.entry((labels.into(), fact.kind)).or_default() += 1;
+            }
+        }
+        if !conversation.attempted
+            && let Some(outcome) = verdict::outcome(conversation, self.now)
+        {
+            conversation.attempted = true;
+            *self.totals.attempts.entry((labels.into(), outcome)).or_default() += 1;
+            let (forward, reply) = locality(conversation, directory);
+            let kinds = [labels.source_kind, labels.destination_kind];
+            let ends = [conversation.source, conversation.destination];
+            let more = WorkloadAmounts { attempts: 1, ..WorkloadAmounts::default() };
+            self.add_workload(kinds, reporter::of(forward, reply), ends, more, directory);
+        }
+        if let Some((close, _)) = conversation.ended.filter(|_| !conversation.closed) {
+            conversation.closed = true;
+            *self.totals.closed.entry((labels, close)).or_default() += 1;
+        }
+    }
+
     /// Books packets without flow detail.
     pub fn book_overflow<W: Workloads>(
         &mut self,
@@ -91,27 +145,61 @@ impl Ledger {
         {
             self.totals.unattributed_bytes += counters.bytes;
         }
+        let kinds = [labels.source_kind, labels.destination_kind];
+        let more = WorkloadAmounts { carried: counters, attempts: 0 };
+        self.add_workload(kinds, labels.reporter, [source, destination], more, workloads);
+    }
+
+    fn add_workload<W: Workloads>(
+        &mut self,
+        [source_kind, destination_kind]: [KindName; 2],
+        reporter: Reporter,
+        [source, destination]: [EndpointId; 2],
+        more: WorkloadAmounts,
+        workloads: &W,
+    ) {
         let (from, to) = (workloads.workload(source), workloads.workload(destination));
         let workload = WorkloadLabels {
-            source_kind: labels.source_kind,
+            source_kind,
             source_namespace: from.namespace,
             source_workload: from.workload,
-            destination_kind: labels.destination_kind,
+            destination_kind,
             destination_namespace: to.namespace,
             destination_workload: to.workload,
-            reporter: labels.reporter,
+            reporter,
         };
-        self.totals.workloads.entry(workload).or_default().add(counters);
+        self.last_booked.insert(workload.clone(), self.now);
+        self.totals.workloads.entry(workload).or_default().add(more);
     }
 
-    /// A conversation is settled: its beginning counts.
-    pub fn opened(&mut self, labels: PathFlowLabels) {
-        *self.totals.opened.entry(labels).or_default() += 1;
+    /// Drops the rows of workloads that are gone: none of their endpoints is `present`, and nothing was booked
+    /// for a while. The families by path keep what they had.
+    pub fn forget_workloads(&mut self, present: &HashSet<WorkloadName>) {
+        let now = self.now;
+        let Self { totals, last_booked, .. } = self;
+        let here = |kind: KindName, namespace: &Arc<str>, workload: &Arc<str>| {
+            let name = WorkloadName { namespace: Arc::clone(namespace), workload: Arc::clone(workload) };
+            matches!(kind, KindName::Host | KindName::External) || present.contains(&name)
+        };
+        totals.workloads.retain(|labels, _| {
+            let recent = last_booked.get(labels).is_some_and(|last| now.saturating_sub(*last) < GONE_FOR);
+            recent
+                || here(labels.source_kind, &labels.source_namespace, &labels.source_workload)
+                    && here(
+                        labels.destination_kind,
+                        &labels.destination_namespace,
+                        &labels.destination_workload,
+                    )
+        });
+        last_booked.retain(|labels, _| totals.workloads.contains_key(labels));
     }
 
-    /// A conversation is over.
-    pub fn closed(&mut self, labels: PathFlowLabels, close: Close) {
-        *self.totals.closed.entry((labels, close)).or_default() += 1;
+    /// Sets the gauge of pairs.
+    pub fn pairs(&mut self, pairs: BTreeMap<(PairLabels, Verdict), u64>) {
+        for count in self.totals.pairs.values_mut() {
+            *count = 0;
+        }
+        self.totals.pairs.extend(pairs);
     }
 
     /// Sets the gauge of flows alive.
@@ -147,4 +235,54 @@ pub fn locality(conversation: &Conversation, directory: &impl Directory) -> (boo
         reporter::is_local(endpoint, kind)
     };
     (local(conversation.source), local(conversation.destination))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Nat, Path, ProtocolName};
+
+    struct Numbered;
+
+    impl Workloads for Numbered {
+        fn workload(&self, endpoint: EndpointId) -> WorkloadName {
+            WorkloadName { namespace: "".into(), workload: format!("w{}", endpoint.0).into() }
+        }
+    }
+
+    fn booked(at: u64) -> Ledger {
+        let mut ledger = Ledger { now: at, ..Ledger::default() };
+        let labels = PathLabels {
+            source_kind: KindName::Container,
+            destination_kind: KindName::External,
+            path: Path::Uplink,
+            nat: Nat::Unknown,
+            protocol: ProtocolName::Tcp,
+            direction: Direction::Unknown,
+            reporter: Reporter::Source,
+        };
+        let one = Counters { packets: 1, segments: 1, bytes: 60 };
+        ledger.book_overflow(labels, [EndpointId(20), EndpointId::EXTERNAL], one, &Numbered);
+        ledger
+    }
+
+    #[test]
+    fn rows_of_workloads_that_are_gone_disappear_and_totals_by_path_stay() {
+        let mut ledger = booked(0);
+        ledger.now = GONE_FOR - 1;
+        ledger.forget_workloads(&HashSet::new());
+        assert_eq!(ledger.totals.workloads.len(), 1, "a scrape may not have seen its last value");
+        ledger.now = GONE_FOR;
+        ledger.forget_workloads(&HashSet::new());
+        assert_eq!((ledger.totals.workloads.len(), ledger.last_booked.len()), (0, 0));
+        assert_eq!(ledger.totals.paths.values().map(|one| one.bytes).sum::<u64>(), 60);
+    }
+
+    #[test]
+    fn rows_of_workloads_that_are_there_stay_however_quiet_they_are() {
+        let mut ledger = booked(0);
+        ledger.now = 10 * GONE_FOR;
+        ledger.forget_workloads(&HashSet::from([Numbered.workload(EndpointId(20))]));
+        assert_eq!(ledger.totals.workloads.len(), 1);
+    }
 }

@@ -137,6 +137,9 @@ fn labels<D: Directory>(
         source: (source, source_kind),
         destination: (destination, destination_kind),
         roles: 1 << role.0,
+        bridged_uplink: interfaces
+            .get(key.interface)
+            .is_some_and(|one| class::is_bridged_uplink(&one.kernel)),
         same_bridge,
         nat: Nat::Unknown,
     });

@@ -19,11 +19,13 @@ pub use flows::{
 };
 pub use health::{Health, InterfaceCounts, InterfaceState, MapUse, SourceState, Unseen};
 pub use names::{
-    Close, Direction, EvidenceKind, HookName, InitiatorBy, KindName, Nat, Path, ProtocolName, Reporter,
-    RoleName, Verdict, Via,
+    Close, Direction, EvidenceKind, HookName, InitiatorBy, KindName, Nat, Outcome, Path, ProtocolName,
+    Reporter, RoleName, Verdict, Via,
 };
 pub use status::{InterfaceStates, NotFound, SourceStatus, StatusDocument, TableUse};
-pub use totals::{HopLabels, PathFlowLabels, PathLabels, Totals, WorkloadLabels};
+pub use totals::{
+    HopLabels, PairLabels, PathFlowLabels, PathLabels, Totals, WorkloadAmounts, WorkloadLabels,
+};
 
 /// The schema every JSON document names.
 pub const SCHEMA: &str = "netobs/v1";

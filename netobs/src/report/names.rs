@@ -200,6 +200,22 @@ words! {
 }
 
 words! {
+    /// What became of an attempt to connect.
+    Outcome {
+        /// It was answered.
+        Established = "established",
+        /// RST, or port unreachable.
+        Refused = "refused",
+        /// Nothing came back.
+        Unanswered = "unanswered",
+        /// Other ICMP errors, no route, no neighbour.
+        Unreachable = "unreachable",
+        /// A kernel drop on this host matches.
+        Dropped = "dropped",
+    }
+}
+
+words! {
     /// Observed facts.
     EvidenceKind {
         /// SYN with ACK.

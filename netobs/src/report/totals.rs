@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use netobs_common::counters::Counters;
 
-use super::names::{Close, Direction, HookName, KindName, Nat, Path, ProtocolName, Reporter, RoleName};
+use super::names::{
+    Close, Direction, EvidenceKind, HookName, KindName, Nat, Outcome, Path, ProtocolName, Reporter, RoleName,
+    Verdict,
+};
 
 /// Labels of `netobs_path_bytes_total` and `netobs_path_packets_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,6 +40,40 @@ pub struct PathFlowLabels {
     pub path: Path,
     /// Transport protocol.
     pub protocol: ProtocolName,
+}
+
+/// Labels of pairs of endpoints, of evidence and of attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PairLabels {
+    /// The initiator's kind.
+    pub source_kind: KindName,
+    /// The other side's kind.
+    pub destination_kind: KindName,
+    /// How it travels.
+    pub path: Path,
+}
+
+impl From<PathFlowLabels> for PairLabels {
+    fn from(flow: PathFlowLabels) -> Self {
+        Self { source_kind: flow.source_kind, destination_kind: flow.destination_kind, path: flow.path }
+    }
+}
+
+/// What is booked between two workloads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkloadAmounts {
+    /// Bytes and packets.
+    pub carried: Counters,
+    /// Attempts to connect that were decided.
+    pub attempts: u64,
+}
+
+impl WorkloadAmounts {
+    /// Adds.
+    pub const fn add(&mut self, more: Self) {
+        self.carried.add(more.carried);
+        self.attempts += more.attempts;
+    }
 }
 
 /// Labels of `netobs_workload_*`.
@@ -79,7 +116,13 @@ pub struct Totals {
     /// Flows that ended, and how.
     pub closed: BTreeMap<(PathFlowLabels, Close), u64>,
     /// Booked bytes and packets by workload.
-    pub workloads: BTreeMap<WorkloadLabels, Counters>,
+    pub workloads: BTreeMap<WorkloadLabels, WorkloadAmounts>,
+    /// Pairs of endpoints, by the verdict they are in.
+    pub pairs: BTreeMap<(PairLabels, Verdict), u64>,
+    /// Conversations in which a fact was observed.
+    pub evidence: BTreeMap<(PairLabels, EvidenceKind), u64>,
+    /// Attempts to connect, each once, when it is decided.
+    pub attempts: BTreeMap<(PairLabels, Outcome), u64>,
     /// Everything seen, by hop: a packet counts at each.
     pub hops: BTreeMap<HopLabels, Counters>,
     /// Endpoints now, by kind, mode (the bare word) and runtime.

@@ -314,7 +314,7 @@ impl Host {
         let names = Names::of(&self.registry);
         let reading = Reading { flows: &flows, paths: &paths, skips: &skips, spill: &[], now };
         self.collector.read(&reading, &names, &self.translations);
-        for key in self.collector.expire(&names, now) {
+        for key in self.collector.expire(now) {
             let last = self.kernel.flows.remove(&key);
             self.collector.flows.taken(&key, last);
         }

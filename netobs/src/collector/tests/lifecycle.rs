@@ -168,3 +168,17 @@ fn a_hundred_connections_from_one_port_range_are_a_hundred_flows() {
     assert_eq!((tick.rows.len(), opened(&tick.totals), closed(&tick.totals, Close::Fin)), (100, 100, 100));
     assert_eq!(books(&tick.totals), host.truth);
 }
+
+#[test]
+fn a_flow_that_is_over_before_it_is_settled_ends_under_the_labels_it_began_under() {
+    let (mut host, connection) = (Host::new(), Connection::masqueraded(40_000));
+    host.talk(&connection);
+    host.send(&connection, false, RST | ACK, 66);
+    // It is read, and over, before all that tells its labels is there.
+    host.later(SECOND / 4);
+    let totals = host.second().totals;
+    let began: Vec<_> = totals.opened.into_iter().collect();
+    let ended: Vec<_> = totals.closed.into_iter().map(|((labels, _), count)| (labels, count)).collect();
+    assert_eq!(began, ended);
+    assert_eq!(began.len(), 1);
+}

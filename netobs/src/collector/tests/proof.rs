@@ -1,12 +1,14 @@
 //! What packets prove about reachability, from the packets on.
 
+use std::collections::BTreeSet;
+
 use netobs_common::wire::Proto;
 
 use super::{
     host::{ACK, FIN, Host, RST, SECOND, SYN},
     journey::Connection,
 };
-use crate::report::{EvidenceKind, FlowRow, TcpState, Verdict};
+use crate::report::{EvidenceKind, FlowRow, Outcome, TcpState, Totals, Verdict};
 
 /// Packets as (forward, flags), a millisecond apart; the row after so many seconds more.
 fn after(connection: &Connection, packets: &[(bool, u8)], seconds: u64) -> FlowRow {
@@ -78,10 +80,13 @@ fn the_verdicts_of_the_rest() {
 fn the_evidence_says_where_it_was_first_seen() {
     let way = Connection::masqueraded(40_000);
     let open = after(&way, &[(THERE, SYN), (BACK, SYN | ACK), (THERE, ACK), (BACK, ACK)], 1);
-    let answers = [(EvidenceKind::SynAck, 1, Some("eth0")), (EvidenceKind::ReplyPacket, 2, Some("eth0"))];
+    let answers = [
+        (EvidenceKind::SynAck, 1, Some("eth0 ingress")),
+        (EvidenceKind::ReplyPacket, 2, Some("eth0 ingress")),
+    ];
     assert_eq!(evidence(&open), answers);
     let refused = after(&way, &[(THERE, SYN), (BACK, RST | ACK)], 1);
-    assert_eq!(evidence(&refused), [(EvidenceKind::Rst, 1, Some("eth0"))], "a reset answers nothing");
+    assert_eq!(evidence(&refused), [(EvidenceKind::Rst, 1, Some("eth0 ingress"))], "a reset answers nothing");
     assert_eq!(evidence(&after(&way, &[(THERE, SYN)], 5)), []);
 }
 
@@ -89,5 +94,43 @@ fn the_evidence_says_where_it_was_first_seen() {
 fn a_reset_by_the_one_who_asked_is_no_refusal() {
     let row = after(&Connection::on_one_bridge(40_000), &[(THERE, SYN), (THERE, RST)], 1);
     assert_eq!(row.verdict, Verdict::Unknown);
-    assert_eq!(evidence(&row), [(EvidenceKind::Rst, 1, Some("va"))]);
+    assert_eq!(evidence(&row), [(EvidenceKind::Rst, 1, Some("va ingress"))]);
+}
+
+#[test]
+fn what_is_proven_is_counted_once_under_the_labels_of_the_beginning() {
+    let mut host = Host::new();
+    for port in [40_000, 40_001] {
+        host.talk(&Connection::on_one_bridge(port));
+    }
+    let refused = Connection::on_one_bridge(40_002);
+    host.send(&refused, true, SYN, 74);
+    host.send(&refused, false, RST | ACK, 54);
+    host.second();
+    host.talk(&Connection::on_one_bridge(40_000));
+    host.second();
+    let totals = host.second().totals;
+    let counted: Vec<_> = totals.attempts.iter().map(|((_, outcome), count)| (*outcome, *count)).collect();
+    assert_eq!(counted, [(Outcome::Established, 2), (Outcome::Refused, 1)]);
+    let counted: Vec<_> = totals.evidence.iter().map(|((_, kind), count)| (*kind, *count)).collect();
+    assert_eq!(counted, [(EvidenceKind::SynAck, 2), (EvidenceKind::ReplyPacket, 2), (EvidenceKind::Rst, 1)]);
+    assert_eq!(totals.workloads.values().map(|one| one.attempts).sum::<u64>(), 3);
+    assert_eq!(totals.attempts.keys().map(|(labels, _)| labels).collect::<BTreeSet<_>>().len(), 1);
+}
+
+#[test]
+fn a_pair_that_was_refused_is_refused_for_half_a_minute() {
+    let mut host = Host::new();
+    host.talk(&Connection::on_one_bridge(40_000));
+    let refused = Connection::on_one_bridge(40_002);
+    host.send(&refused, true, SYN, 74);
+    host.send(&refused, false, RST | ACK, 54);
+    let pairs = |tick: &Totals, wanted: Verdict| -> u64 {
+        tick.pairs.iter().filter(|((_, verdict), _)| *verdict == wanted).map(|(_, count)| count).sum()
+    };
+    let tick = host.second().totals;
+    assert_eq!((pairs(&tick, Verdict::Refused), pairs(&tick, Verdict::Reachable)), (1, 0));
+    host.later(30 * SECOND);
+    let tick = host.second().totals;
+    assert_eq!((pairs(&tick, Verdict::Refused), pairs(&tick, Verdict::Reachable)), (0, 1));
 }
