@@ -155,12 +155,20 @@ pub fn connect(place: &Place, to: &str, count: u32, bytes: usize) -> Result<Vec<
 /// TCP segments a place's stack has sent again since it exists.
 ///
 /// # Errors
-/// When its statistics cannot be read.
+/// As [`tcp_statistic`].
 pub fn retransmitted(place: &Place) -> Result<u64> {
+    tcp_statistic(place, "RetransSegs")
+}
+
+/// A number that a place's TCP keeps, by its name in `/proc/net/snmp` (RFC 4022).
+///
+/// # Errors
+/// When its statistics cannot be read.
+pub fn tcp_statistic(place: &Place, name: &str) -> Result<u64> {
     let text = place.stack()?.within(|| std::fs::read_to_string("/proc/thread-self/net/snmp"))??;
     let mut lines = text.lines().filter(|line| line.starts_with("Tcp:")).map(str::split_whitespace);
     let (mut names, mut values) = (lines.next().context("no names")?, lines.next().context("no values")?);
-    let at = names.position(|name| name == "RetransSegs").context("no RetransSegs")?;
+    let at = names.position(|one| one == name).with_context(|| format!("no {name}"))?;
     Ok(values.nth(at).context("no value")?.parse()?)
 }
 

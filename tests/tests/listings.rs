@@ -44,6 +44,7 @@ fn main() -> ExitCode {
             case("health_and_readiness_are_served", health_and_readiness_are_served),
             case("the_socket_is_roots_alone", the_socket_is_roots_alone),
             case("families_have_exactly_their_labels", families_have_exactly_their_labels),
+            case("attempts_and_evidence_are_what_was_tried", attempts_and_evidence),
             case("every_source_of_identity_is_ready", every_source_of_identity_is_ready),
             case("what_was_seen_is_what_the_interfaces_counted", coverage_is_whole),
             case("promtool_finds_nothing", promtool_finds_nothing),
@@ -206,6 +207,39 @@ fn families_have_exactly_their_labels(stage: &Stage) -> Result<()> {
     some_traffic(stage)?;
     let scrape = stage.agent.metrics()?;
     contract::families(&scrape)
+}
+
+/// A connection is an attempt, established or refused, and counted once; the client's own TCP is the witness.
+fn attempts_and_evidence(stage: &Stage) -> Result<()> {
+    let (web, plain) = (stage.site.address(WEB)?, stage.place(PLAIN)?);
+    let server = traffic::tcp_server(&stage.place(WEB)?, "0.0.0.0:7301")?;
+    let before = stage.agent.books()?.1;
+    let opened = traffic::tcp_statistic(&plain, "ActiveOpens")?;
+    traffic::connect(&plain, &format!("{web}:7301"), 10, 1_000)?;
+    let refused = traffic::connect(&plain, &format!("{web}:7302"), 1, 1_000);
+    ensure!(refused.is_err(), "nothing listens on 7302");
+    let opened = traffic::tcp_statistic(&plain, "ActiveOpens")? - opened;
+    let after = stage.agent.books()?.1;
+    drop(server);
+    let grown = |family: &str, labels: &[(&str, &str)]| {
+        netobs_tests::agent::whole(after.sum(family, labels) - before.sum(family, labels))
+    };
+    let attempts = |outcome: &str| {
+        let labels = [("source_kind", "container"), ("destination_kind", "container"), ("path", "bridge")];
+        grown("netobs_connection_attempts_total", &[&labels[..], &[("outcome", outcome)]].concat())
+    };
+    let opened = i128::from(opened);
+    ensure!(
+        (attempts("established"), attempts("refused")) == (10, opened - 10) && opened > 10,
+        "{} established and {} refused of {opened}",
+        attempts("established"),
+        attempts("refused")
+    );
+    let from = [("source_workload", PLAIN)];
+    ensure!(grown("netobs_workload_connection_attempts_total", &from) == opened, "by workload");
+    let evidence = |kind| grown("netobs_path_evidence_total", &[("path", "bridge"), ("evidence", kind)]);
+    ensure!((evidence("syn_ack"), evidence("rst")) == (10, opened - 10), "evidence of it");
+    Ok(())
 }
 
 /// Everything this machine has for telling who is who works; what it has not is absent, not failing.

@@ -27,12 +27,12 @@ pub(super) fn baselines(
     counted: &Counted,
 ) {
     for (index, one) in placed.iter_mut().filter(|(_, one)| one.baseline.is_none()) {
-        if facts.links.contains_key(index)
+        if let Some(link) = facts.links.get(index)
             && let Some(counters) = counted.get(index)
         {
             one.baseline = Some(Baseline {
                 seen: seen(collector, one.number),
-                counted: in_our_bytes(one.told.role, *counters),
+                counted: in_our_bytes(&link.kind, *counters),
             });
         }
     }
@@ -78,7 +78,7 @@ fn interfaces(observer: &Observer, counted: &Counted) -> Vec<InterfaceCounts> {
             let now = seen(&observer.collector, placed.number);
             let coverage = match (&placed.baseline, counted.get(index)) {
                 (Some(baseline), Some(counters)) => {
-                    Coverage::since(baseline, now, in_our_bytes(placed.told.role, *counters))
+                    Coverage::since(baseline, now, in_our_bytes(&link.kind, *counters))
                 }
                 _ => Coverage { seen: [Counters::ZERO; 2], counted: [Counters::ZERO; 2] },
             };

@@ -1,20 +1,21 @@
 //! What netobs saw of an interface beside what the interface counted itself.
 
-use netobs_common::{counters::Counters, interface::Role};
+use netobs_common::counters::Counters;
 
-use crate::host::facts::LinkCounters;
+use crate::host::facts::{LinkCounters, LinkKind};
 
 const ETHERNET: u64 = 14;
 
 /// An interface's own counters in the bytes a tc program sees: received, sent. Segments are not known.
 ///
 /// A bridge's receive counter, and both of a VXLAN device and of `lo`, leave out the Ethernet header
-/// (measured on Linux 6.18, docs/counting.md).
+/// (measured on Linux 6.18, docs/counting.md). That is the device's doing, whatever it is for: a bridge that is
+/// the uplink counts as a bridge.
 #[must_use]
-pub fn in_our_bytes(role: Role, counters: LinkCounters) -> [Counters; 2] {
-    let (receive, send) = match role {
-        Role::BRIDGE => (ETHERNET, 0),
-        Role::OVERLAY | Role::LOOPBACK => (ETHERNET, ETHERNET),
+pub fn in_our_bytes(kind: &LinkKind, counters: LinkCounters) -> [Counters; 2] {
+    let (receive, send) = match kind {
+        LinkKind::Bridge => (ETHERNET, 0),
+        LinkKind::Vxlan(_) | LinkKind::Loopback => (ETHERNET, ETHERNET),
         _ => (0, 0),
     };
     let count = |packets: u64, bytes: u64, header: u64| Counters {
@@ -58,6 +59,7 @@ impl Coverage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::facts::Vxlan;
 
     #[test]
     fn headers_a_device_leaves_out_are_added() {
@@ -68,10 +70,11 @@ mod tests {
             tx_bytes: 500,
             ..Default::default()
         };
-        let bytes = |role| in_our_bytes(role, counters).map(|one| one.bytes);
-        assert_eq!(bytes(Role::VETH), [1_000, 500]);
-        assert_eq!(bytes(Role::BRIDGE), [1_140, 500]);
-        assert_eq!(bytes(Role::OVERLAY), [1_140, 570]);
-        assert_eq!(bytes(Role::LOOPBACK), [1_140, 570]);
+        let bytes = |kind: LinkKind| in_our_bytes(&kind, counters).map(|one| one.bytes);
+        assert_eq!(bytes(LinkKind::Veth), [1_000, 500]);
+        assert_eq!(bytes(LinkKind::Tun { tap: false }), [1_000, 500]);
+        assert_eq!(bytes(LinkKind::Bridge), [1_140, 500]);
+        assert_eq!(bytes(LinkKind::Vxlan(Vxlan::default())), [1_140, 570]);
+        assert_eq!(bytes(LinkKind::Loopback), [1_140, 570]);
     }
 }
