@@ -93,10 +93,25 @@ pub fn load_dropper() -> Result<OwnedFd> {
 /// # Errors
 /// Where the kernel has no TCX, or the interface is not in the namespace.
 pub fn attach_tcx(stack: &Stack, program: &OwnedFd, interface: &str, place: Tcx) -> Result<OwnedFd> {
+    link_tcx(stack, program, interface, place, 0)
+}
+
+/// As [`attach_tcx`], at the head of the chain.
+///
+/// # Errors
+/// As [`attach_tcx`].
+pub fn attach_tcx_first(stack: &Stack, program: &OwnedFd, interface: &str, place: Tcx) -> Result<OwnedFd> {
+    /// `BPF_F_BEFORE`; relative to nothing is before all.
+    const BEFORE: u32 = 1 << 3;
+    link_tcx(stack, program, interface, place, BEFORE)
+}
+
+fn link_tcx(stack: &Stack, program: &OwnedFd, interface: &str, place: Tcx, flags: u32) -> Result<OwnedFd> {
     let program = number(program);
     stack.within(|| {
         let index = index_of(interface)?;
-        let mut arguments = Arguments::new().u32(0, program).u32(4, index).u32(8, place as u32);
+        let mut arguments =
+            Arguments::new().u32(0, program).u32(4, index).u32(8, place as u32).u32(12, flags);
         owned(arguments.call(LINK_CREATE).with_context(|| format!("TCX on {interface}"))?)
     })?
 }

@@ -36,6 +36,7 @@ fn main() -> ExitCode {
                 both_ways(bare, "clsact", Kind::Clsact)
             }),
             case("a_dropper_that_was_first_drops_and_is_still_seen", a_dropper_that_was_first),
+            case("a_program_before_ours_is_told", a_program_before_ours_is_told),
             case("sigterm_leaves_nothing_on_tcx", |bare| clean_exit(bare, "tcx")),
             case("sigterm_leaves_no_filter_on_clsact", |bare| clean_exit(bare, "clsact")),
             case("sigkill_leaves_nothing_on_tcx", sigkill_leaves_nothing_on_tcx),
@@ -176,6 +177,38 @@ fn a_dropper_that_was_first(bare: &Bare) -> Result<()> {
         drop(dropper);
         ensure!(pings(bare), "no ping after the dropper is gone");
     }
+    Ok(())
+}
+
+/// What it takes is not seen, and that is said; ours goes on where it is, and is not moved before it.
+fn a_program_before_ours_is_told(bare: &Bare) -> Result<()> {
+    let agent = bare.agent(&["--attach", "tcx"])?;
+    let blind = |wanted: f64| {
+        process::until("the count of blind interfaces", Duration::from_secs(5), || {
+            let metrics = agent.metrics()?;
+            let found = metrics.sum("netobs_interfaces", &[("state", "blind")]);
+            ensure!((found - wanted).abs() < 0.1, "{found} blind, not {wanted}");
+            Ok(())
+        })
+    };
+    blind(0.0)?;
+    let all = agent.metrics()?.sum("netobs_interfaces", &[("state", "attached")]);
+    let program = bpf::load_dropper()?;
+    let node = bare.site.node();
+    for place in [Tcx::Ingress, Tcx::Egress] {
+        let link = bpf::attach_tcx_first(&node, &program, LEFT_VETH, place)?;
+        blind(1.0)?;
+        let attached = agent.metrics()?.sum("netobs_interfaces", &[("state", "attached")]);
+        ensure!((all - attached - 1.0).abs() < 0.1, "{attached} attached of {all}");
+        drop(link);
+        blind(0.0)?;
+    }
+    // Behind ours it hides nothing.
+    let link = bpf::attach_tcx(&node, &program, LEFT_VETH, Tcx::Ingress)?;
+    thread::sleep(Duration::from_millis(2_200));
+    blind(0.0)?;
+    drop(link);
+    agent.stop()?;
     Ok(())
 }
 

@@ -64,6 +64,8 @@ pub(super) struct Observer {
     pub(super) unplaced: HashMap<u32, (InterfaceState, Arc<str>)>,
     pub(super) health: Vec<(&'static str, Arc<WatchHealth>)>,
     pub(super) unwritten: usize,
+    /// The last interface looked at for programs before ours.
+    pub(super) looked_at: u32,
     before: u64,
     pub(super) tick_seconds: f64,
 }
@@ -120,6 +122,7 @@ impl Observer {
             unplaced: HashMap::new(),
             health: Vec::new(),
             unwritten: 0,
+            looked_at: 0,
             before: kernel::monotonic_now(),
             tick_seconds: 0.0,
         })
@@ -214,6 +217,7 @@ impl Observer {
     pub(super) async fn tick(&mut self, tracker: &mut Tracker) -> Result<Report> {
         let began = Instant::now();
         self.place_failed();
+        self.look_for_programs_before_ours();
         let now = kernel::monotonic_now();
         self.kernel.drain(&mut self.drain)?;
         let counted = crate::host::counters::link_counters().await;

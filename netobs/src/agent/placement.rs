@@ -14,6 +14,8 @@ use crate::{collector::Baseline, failure, host::facts::LinkKind, kernel::Attache
 const AT_ONCE: usize = 8;
 /// When attaching is tried again after it failed.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// Interfaces looked at in one tick for programs before ours: two system calls each.
+const LOOKED_AT: usize = 128;
 /// How long an end of a pair waits for the other end to be moved away.
 const MOVED_WITHIN: Duration = Duration::from_millis(50);
 
@@ -24,6 +26,8 @@ pub(super) struct Placed {
     pub(super) told: Interface,
     /// Both counts at the first tick after attaching.
     pub(super) baseline: Option<Baseline>,
+    /// Whether another program runs before ours.
+    pub(super) preceded: bool,
 }
 
 impl Observer {
@@ -156,7 +160,7 @@ impl Observer {
             Ok(attached) => {
                 self.unplaced.remove(&index);
                 self.failed.remove(&index);
-                self.placed.insert(index, Placed { number, attached, told, baseline: None });
+                self.placed.insert(index, Placed { number, attached, told, baseline: None, preceded: false });
                 if let Some(one) = self.collector.interfaces.get_mut(number) {
                     one.kernel = told;
                 }
@@ -170,6 +174,28 @@ impl Observer {
                 if let Some(one) = self.collector.interfaces.get_mut(number) {
                     one.alive = false;
                 }
+            }
+        }
+    }
+
+    /// Looks at some interfaces, others each time: has anybody put a program before ours?
+    pub(super) fn look_for_programs_before_ours(&mut self) {
+        let after = |index: u32| (std::ops::Bound::Excluded(index), std::ops::Bound::Unbounded);
+        let some: Vec<u32> =
+            self.placed.range(after(self.looked_at)).map(|(index, _)| *index).take(LOOKED_AT).collect();
+        self.looked_at = if some.len() < LOOKED_AT { 0 } else { some.last().copied().unwrap_or(0) };
+        for index in some {
+            // An interface that is going away says nothing, and is gone by the next look.
+            let Ok(preceded) = self.kernel.is_preceded(index) else { continue };
+            let Some(placed) = self.placed.get_mut(&index).filter(|one| one.preceded != preceded) else {
+                continue;
+            };
+            placed.preceded = preceded;
+            let name = self.facts.links.get(&index).map_or("", |link| link.name.as_str());
+            if preceded {
+                tracing::warn!(interface = %name, "another program runs before netobs: what it takes is not seen; `bpftool net` names it");
+            } else {
+                tracing::info!(interface = %name, "netobs runs first again");
             }
         }
     }

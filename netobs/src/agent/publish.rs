@@ -86,8 +86,8 @@ fn interfaces(observer: &Observer, counted: &Counted) -> Vec<InterfaceCounts> {
             return InterfaceCounts {
                 name,
                 ifindex: *index,
-                state: InterfaceState::Attached,
-                reason: None,
+                state: if placed.preceded { InterfaceState::Blind } else { InterfaceState::Attached },
+                reason: placed.preceded.then(|| "another program runs before netobs".into()),
                 seen,
                 counted,
             };

@@ -12,7 +12,10 @@ use aya::programs::{
 };
 use netobs_common::interface::Interface;
 
-use super::{EGRESS, INGRESS, Kernel, cleanup, clsact};
+use super::{
+    EGRESS, INGRESS, Kernel, cleanup, clsact,
+    syscall::{TCX_HOOKS, first_on},
+};
 
 /// Before every other filter: an observer behind a filter that takes packets away would not see them.
 const PRIORITY: u16 = 1;
@@ -129,6 +132,26 @@ impl Kernel {
     #[must_use]
     pub fn is_attached(&self, index: u32) -> bool {
         self.attachments.links.contains_key(&index)
+    }
+
+    /// Whether another program runs before ours at a hook of the interface, and may keep packets from us. The one
+    /// that attached last at the head is the first; what it lets through is still counted.
+    ///
+    /// # Errors
+    /// What the kernel says; an interface that went meanwhile is one case. Before TCX (6.6) nothing is known.
+    pub fn is_preceded(&self, index: u32) -> Result<bool> {
+        for (hook, name) in TCX_HOOKS.into_iter().zip([INGRESS, EGRESS]) {
+            let program =
+                self.ebpf.program(name).with_context(|| format!("the kernel side has no program {name}"))?;
+            let first = match first_on(index, hook) {
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(false),
+                other => other?,
+            };
+            if first.is_some_and(|first| program.info().is_ok_and(|own| own.id() != first)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn attach_by(&mut self, kind: Attached, index: u32, name: &str) -> Result<[SchedClassifierLink; 2]> {

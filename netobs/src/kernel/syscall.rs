@@ -1,4 +1,5 @@
-//! Map operations that aya 0.14 does not have: batches, and look-up with delete.
+//! Operations that aya 0.14 does not have: batches and look-up with delete on maps; and which programs stand on
+//! a hook, which aya answers by opening each of them, and that needs `CAP_SYS_ADMIN`.
 //! `union bpf_attr` in `include/uapi/linux/bpf.h`.
 
 use std::{
@@ -8,6 +9,7 @@ use std::{
 
 const LOOKUP_ELEM: libc::c_long = 1;
 const DELETE_ELEM: libc::c_long = 3;
+const PROG_QUERY: libc::c_long = 16;
 const LOOKUP_AND_DELETE_ELEM: libc::c_long = 21;
 const LOOKUP_BATCH: libc::c_long = 24;
 
@@ -34,6 +36,46 @@ struct ElementAttributes {
     key: u64,
     value: u64,
     flags: u64,
+}
+
+/// The `query` member of `union bpf_attr`, as far as Linux 6.6 has it.
+#[repr(C)]
+#[derive(Default)]
+struct QueryAttributes {
+    target_ifindex: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    count: u32,
+    padding: u32,
+    prog_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    revision: u64,
+}
+
+/// `BPF_TCX_INGRESS` and `BPF_TCX_EGRESS` of `enum bpf_attach_type`.
+pub(super) const TCX_HOOKS: [u32; 2] = [46, 47];
+/// Programs a TCX hook can have (`BPF_MPROG_MAX`).
+const CHAIN: usize = 64;
+
+/// The program that runs first at a TCX hook of an interface of the calling thread's network namespace.
+///
+/// # Errors
+/// `EINVAL` before Linux 6.6; `ENODEV` where there is no such interface.
+pub(super) fn first_on(index: u32, hook: u32) -> io::Result<Option<u32>> {
+    let mut programs = [0_u32; CHAIN];
+    let mut attributes = QueryAttributes {
+        target_ifindex: index,
+        attach_type: hook,
+        prog_ids: programs.as_mut_ptr() as u64,
+        count: CHAIN as u32,
+        ..QueryAttributes::default()
+    };
+    // SAFETY: the pointer leads to room for as many numbers as `count` says, which outlives the call.
+    unsafe { bpf(PROG_QUERY, (&raw mut attributes).cast(), size_of::<QueryAttributes>()) }?;
+    Ok(programs.first().copied().filter(|_| attributes.count > 0))
 }
 
 /// Where the next batch goes on. Opaque: for a hash it is a bucket number.
