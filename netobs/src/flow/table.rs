@@ -71,6 +71,9 @@ struct ConversationKey {
     tuple: Tuple,
     /// What tells equal addresses apart, for each end of the tuple; 0 where nothing needs to.
     ends: [u64; 2],
+    /// Outer and inner VLAN, where the same addresses talk in another one at the same place; else 0. Not always
+    /// the tag: a frame has it at the trunk and not at the port, and is one conversation all the same.
+    vlans: [u16; 2],
 }
 
 /// All conversations.
@@ -130,6 +133,7 @@ impl FlowTable {
             None => (tuple, None, true),
         };
         let identity = identity(reference, tracked, along, read, context);
+        let identity = self.apart(identity, key);
         let number = self.conversation_of(identity, reference, tracked, read, context);
         self.by_sighting.insert(*key, number);
         let Some(conversation) = self.conversations.get_mut(&number) else { return };
@@ -146,6 +150,22 @@ impl FlowTable {
                     .is_some_and(|one| entry::is_entry_of(&one.kernel, key.hook, read, context.directory));
                 conversation.sightings.push(sighting);
             }
+        }
+    }
+
+    /// The identity of a sighting that carries another VLAN's tag than its conversation does at the same interface:
+    /// equal addresses of two VLANs on one trunk.
+    fn apart(&self, identity: ConversationKey, key: &FlowKey) -> ConversationKey {
+        let tags = |key: &FlowKey| [key.vlan, key.inner_vlan];
+        let met = self.by_key.get(&identity).and_then(|number| self.conversations.get(number));
+        let untagged = [0; 2];
+        let differs = |one: &Sighting| {
+            one.key.interface == key.interface && ![untagged, tags(key)].contains(&tags(&one.key))
+        };
+        if tags(key) != untagged && met.is_some_and(|met| met.sightings.iter().any(differs)) {
+            ConversationKey { vlans: tags(key), ..identity }
+        } else {
+            identity
         }
     }
 
@@ -335,9 +355,9 @@ fn identity<D: Directory>(
     };
     let ends = [end(true), end(false)];
     if reference.source <= reference.destination {
-        ConversationKey { tuple: reference, ends }
+        ConversationKey { tuple: reference, ends, vlans: [0; 2] }
     } else {
-        ConversationKey { tuple: reference.reversed(), ends: [ends[1], ends[0]] }
+        ConversationKey { tuple: reference.reversed(), ends: [ends[1], ends[0]], vlans: [0; 2] }
     }
 }
 

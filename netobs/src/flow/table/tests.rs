@@ -117,3 +117,35 @@ fn a_card_that_went_with_the_flows_end_is_booked_to_the_last_byte() {
     read(&mut table, &interfaces, &[sent(old, SECOND, 130)], 3 * SECOND);
     assert_eq!(booked(&mut table), 130);
 }
+
+fn tagged(vlan: u16, interface: u32, hook: Hook) -> (FlowKey, FlowCounters) {
+    let (key, read) = sent(interface, SECOND, 100);
+    (FlowKey { vlan, hook, ..key }, read)
+}
+
+#[test]
+fn equal_addresses_of_two_vlans_on_one_trunk_are_two_conversations() {
+    let mut interfaces = Interfaces::default();
+    let mut table = FlowTable::default();
+    let trunk = uplink(&mut interfaces, 2);
+    let flows = [tagged(10, trunk, Hook::EGRESS), tagged(20, trunk, Hook::EGRESS)];
+    read(&mut table, &interfaces, &flows, 2 * SECOND);
+    assert_eq!(table.iter().count(), 2);
+    assert_eq!(booked(&mut table), 200, "each is counted");
+    let back = [flows[0], flows[1], tagged(20, trunk, Hook::INGRESS)];
+    read(&mut table, &interfaces, &back, 4 * SECOND);
+    let mut vlans: Vec<Vec<u16>> =
+        table.iter().map(|one| one.sightings.iter().map(|sighting| sighting.key.vlan).collect()).collect();
+    vlans.sort();
+    assert_eq!(vlans, [vec![10], vec![20, 20]], "the answer belongs to its own");
+}
+
+#[test]
+fn a_frame_tagged_on_the_trunk_and_not_at_its_port_is_one_conversation() {
+    let mut interfaces = Interfaces::default();
+    let mut table = FlowTable::default();
+    let (port, trunk) = (uplink(&mut interfaces, 2), uplink(&mut interfaces, 3));
+    let flows = [tagged(0, port, Hook::INGRESS), tagged(10, trunk, Hook::EGRESS)];
+    read(&mut table, &interfaces, &flows, 2 * SECOND);
+    assert_eq!(table.iter().count(), 1);
+}
