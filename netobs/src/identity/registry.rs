@@ -33,6 +33,7 @@ use super::{
     observed::Observed,
     text,
 };
+use crate::host::facts::LinkKind;
 
 /// Everybody on this host.
 #[derive(Debug)]
@@ -187,7 +188,8 @@ impl Registry {
     }
 }
 
-/// The agent's own stack, with every interface that has an address.
+/// The agent's own stack, with every interface that has an address. An end of somebody else's pair, or a guest's
+/// card, is none of its own for the link-local address that the kernel gives to each.
 fn host(observed: &Observed<'_>) -> Endpoint {
     let facts = observed.facts;
     let mut by_link: BTreeMap<u32, Vec<IpAddr>> = BTreeMap::new();
@@ -196,6 +198,10 @@ fn host(observed: &Observed<'_>) -> Endpoint {
     }
     let interface = |(index, addresses): (u32, Vec<IpAddr>)| {
         let link = facts.links.get(&index)?;
+        let leads_to_others = matches!(link.kind, LinkKind::Veth | LinkKind::Tun { tap: true });
+        if leads_to_others && !observed.uplinks.contains(&index) && addresses.iter().all(is_link_local) {
+            return None;
+        }
         let (name, mac) = (text::clean(&link.name).into(), link.mac);
         Some(Interface { name, index, mac, addresses, mode: Some(Mode::Host), own: false })
     };
@@ -207,6 +213,10 @@ fn host(observed: &Observed<'_>) -> Endpoint {
         provenance: vec![Provenance::Netns],
         ..Endpoint::bare(EndpointId::HOST, Kind::HOST, "host")
     }
+}
+
+const fn is_link_local(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 #[cfg(test)]

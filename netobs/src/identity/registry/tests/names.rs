@@ -248,3 +248,16 @@ fn the_host_lists_every_interface_with_an_address() {
     let names: Vec<_> = host.interfaces.iter().map(|one| &*one.name).collect();
     assert_eq!(names, ["eth0", "docker0"]);
 }
+
+#[test]
+fn an_end_of_somebodys_pair_is_not_the_hosts_for_its_link_local_address() {
+    let mut world = World::new();
+    world.veth(10, Some(1), 3);
+    world.address(10, "fe80::1", 64);
+    let names = |world: &mut World| -> Vec<String> {
+        world.look().named("host").interfaces.iter().map(|one| one.name.to_string()).collect()
+    };
+    assert_eq!(names(&mut world), ["eth0", "docker0"]);
+    world.address(10, "198.51.100.77", 32);
+    assert_eq!(names(&mut world), ["eth0", "docker0", "veth10"], "routed pairs may have one that matters");
+}
