@@ -70,9 +70,7 @@ impl Sockets {
     /// Asks the kernel side about the host's sockets in the flows that are new.
     pub(super) fn ask(&mut self, kernel: &Kernel, flows: &[(FlowKey, FlowCounters)], now: u64) {
         self.owners.begin();
-        if !self.owners.any() {
-            return;
-        }
+        let any = self.owners.any();
         let moment = Duration::from_nanos(now);
         let mut asked = BTreeSet::new();
         for (key, read) in flows.iter().filter(|(_, read)| now.saturating_sub(read.first_seen) < ASKED) {
@@ -82,7 +80,8 @@ impl Sockets {
             {
                 self.owners.socket(read.socket, owner, moment);
             }
-            if !matches!(key.proto, Proto::TCP | Proto::UDP | Proto::SCTP) {
+            // Of a socket, the mount namespace may be a new container's; of a port, only a known one matters.
+            if !any || !matches!(key.proto, Proto::TCP | Proto::UDP | Proto::SCTP) {
                 continue;
             }
             let tuple = Tuple::of(key);

@@ -4,7 +4,7 @@
 use netobs_common::wire::Protocol;
 
 use crate::{
-    flow::conversation::Conversation,
+    flow::conversation::{Conversation, Sighting},
     report::{HopDirection, Outcome, TcpState, Verdict},
 };
 
@@ -42,8 +42,8 @@ pub fn of(conversation: &Conversation, now: u64) -> Verdict {
 /// needs kernel events (dropped, unreachable) is not told yet.
 #[must_use]
 pub fn outcome(conversation: &Conversation, now: u64) -> Option<Outcome> {
-    let syn = conversation.toward(HopDirection::Forward).any(|one| one.latest.syn != 0);
-    if conversation.protocol() != Protocol::TCP || !syn {
+    let syn = |one: &Sighting| one.latest.syn != 0;
+    if conversation.protocol() != Protocol::TCP || !conversation.toward(HopDirection::Forward).any(syn) {
         return None;
     }
     match of(conversation, now) {
@@ -82,7 +82,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::flow::{conversation::Sighting, made_up::tcp};
+    use crate::flow::made_up::tcp;
 
     fn conversation(sightings: &[(bool, FlowCounters)]) -> Conversation {
         let mut one = Conversation::new("f1".into(), tcp("10.0.0.2:40000", "10.0.0.3:80"), None);

@@ -34,7 +34,10 @@ pub(super) fn tell(conversation: &mut Conversation, directory: &impl Directory) 
             Owner::Host => {}
             Owner::Unsettled => settled = false,
             Owner::Endpoint(owner) => {
-                conversation.owners[side] = Some(owner);
+                // Before that the sides may be exchanged yet.
+                if conversation.settled {
+                    conversation.owners[side] = Some(owner);
+                }
                 *[&mut conversation.source, &mut conversation.destination][side] = owner;
             }
         }

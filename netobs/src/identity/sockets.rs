@@ -20,6 +20,9 @@ use netobs_common::{
 /// How long a mount namespace nobody knows may turn out to be a new container's.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Mount namespaces of nobody that are remembered.
+const STRANGE: usize = 4_096;
+
 /// Who owns a socket of the host's stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SocketHolder {
@@ -78,7 +81,7 @@ impl SocketOwners {
         new
     }
 
-    /// Whether any container is on the host's network: without one, nothing needs to be asked.
+    /// Whether any container is on the host's network: without one, no port is anybody's but the host's.
     #[must_use]
     pub fn any(&self) -> bool {
         !self.containers.is_empty()
@@ -113,6 +116,10 @@ impl SocketOwners {
 
     fn meet(&mut self, mount: u32, now: Duration) {
         if mount != 0 && !self.own.contains(&mount) && !self.containers.contains_key(&mount) {
+            // Services come and go, and inodes with them. Forgotten ones are waited for once more.
+            if self.strange.len() >= STRANGE {
+                self.strange.clear();
+            }
             self.strange.entry(mount).or_insert(now);
         }
     }

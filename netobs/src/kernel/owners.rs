@@ -6,7 +6,7 @@ use super::{Kernel, load::refused};
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
-    programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr},
+    programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, Program},
 };
 use netobs_common::{
     owner::{BoundPort, SocketOwner},
@@ -17,30 +17,39 @@ use netobs_common::{
 /// (`cgroup_bpf_link_attach`, Linux 6.18: EINVAL).
 const BESIDE_OTHERS: CgroupAttachMode = CgroupAttachMode::Single;
 
+/// Attaches every program it can: one that an older kernel refuses takes nothing from the others.
 fn attach(ebpf: &mut Ebpf, cgroup_root: &Path) -> Result<()> {
     let root = File::open(cgroup_root)
         .with_context(|| format!("opening the cgroup root {}", cgroup_root.display()))?;
-    let missing = |name: &str| format!("the kernel side has no program {name}");
-    let at = |name: &str| format!("attaching {name} to {}", cgroup_root.display());
-    for name in ["netobs_create", "netobs_bind4", "netobs_bind6"] {
-        let program: &mut CgroupSock = ebpf.program_mut(name).with_context(|| missing(name))?.try_into()?;
-        program.load().map_err(|error| refused(name, &error))?;
-        program.attach(&root, BESIDE_OTHERS).with_context(|| at(name))?;
-    }
-    for name in ["netobs_connect4", "netobs_connect6"] {
-        let program: &mut CgroupSockAddr =
-            ebpf.program_mut(name).with_context(|| missing(name))?.try_into()?;
-        program.load().map_err(|error| refused(name, &error))?;
-        program.attach(&root, BESIDE_OTHERS).with_context(|| at(name))?;
-    }
+    let sockets = ["netobs_create", "netobs_bind4", "netobs_bind6"].map(|name| socket(ebpf, name, &root));
+    let connects = ["netobs_connect4", "netobs_connect6"].map(|name| connect(ebpf, name, &root));
+    sockets.into_iter().chain(connects).collect()
+}
+
+fn socket(ebpf: &mut Ebpf, name: &str, root: &File) -> Result<()> {
+    let program: &mut CgroupSock = program(ebpf, name)?.try_into()?;
+    program.load().map_err(|error| refused(name, &error))?;
+    program.attach(root, BESIDE_OTHERS).with_context(|| format!("attaching {name} to the cgroup root"))?;
     Ok(())
+}
+
+fn connect(ebpf: &mut Ebpf, name: &str, root: &File) -> Result<()> {
+    let program: &mut CgroupSockAddr = program(ebpf, name)?.try_into()?;
+    program.load().map_err(|error| refused(name, &error))?;
+    program.attach(root, BESIDE_OTHERS).with_context(|| format!("attaching {name} to the cgroup root"))?;
+    Ok(())
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program> {
+    ebpf.program_mut(name).with_context(|| format!("the kernel side has no program {name}"))
 }
 
 impl Kernel {
     /// Puts the programs that record socket owners on the root of the cgroup hierarchy.
     ///
     /// # Errors
-    /// Where the kernel or the hierarchy has no place for them; flows are then shown without owners.
+    /// The first program that the kernel or the hierarchy has no place for; what it would have recorded stays
+    /// unknown, and flows are shown without it.
     pub fn record_owners(&mut self, cgroup_root: &Path) -> Result<()> {
         attach(&mut self.ebpf, cgroup_root)
     }

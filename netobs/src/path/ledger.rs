@@ -96,7 +96,9 @@ impl Ledger {
                 *conversation.opened.insert(labels)
             }
         };
-        for fact in facts::of(conversation) {
+        // What has not moved since the last tick proves nothing new.
+        let news = conversation.evidenced == 0 || conversation.amounts != conversation.before;
+        for fact in news.then(|| facts::of(conversation)).into_iter().flatten() {
             let bit = 1 << fact.kind as u16;
             if conversation.evidenced & bit == 0 {
                 conversation.evidenced |= bit;
