@@ -29,6 +29,7 @@ fn main() -> ExitCode {
             case("its_rate_is_iperf3s_within_ten_percent", rate_is_iperfs),
             case("keys_sort_filter_pause_drill_down_and_quit", keys_work),
             case("the_terminal_is_restored_by_sigterm_and_ctrl_c", restored_by_signals),
+            case("the_terminal_is_restored_by_a_panic", restored_by_a_panic),
             case("odd_sizes_do_no_harm", odd_sizes),
             case("an_empty_machine_says_what_was_looked_for", empty_machine),
         ],
@@ -201,6 +202,20 @@ fn odd_sizes(stage: &Stage) -> Result<()> {
 }
 
 /// No runtime, no containers: what was looked for and where, and the agent of another namespace.
+/// The message stands on the main screen, below what was there, and can be read.
+fn restored_by_a_panic(stage: &Stage) -> Result<()> {
+    let directory = tempfile::tempdir_in(stage.site.directory())?.keep();
+    let terminal = Terminal::open(&directory)?;
+    let program = process::own_program("examples/top_that_panics")?;
+    terminal.press(&[&format!("clear; RUST_BACKTRACE=0 {}; echo status:$?", program.display()), "Enter"])?;
+    terminal.shows("the view", |_| terminal.state("alternate_on").is_ok_and(|on| on == "1"))?;
+    let screen = terminal.shows("its end", |screen| screen.lines().any(|line| line == "status:1"))?;
+    for words in ["a fault made on purpose", "a part of netobs failed"] {
+        ensure!(screen.contains(words), "{words:?} is not to be read:\n{screen}");
+    }
+    terminal.must_be_restored()
+}
+
 fn empty_machine(stage: &Stage) -> Result<()> {
     let node = netobs_tests::netns::Netns::new("empty")?;
     let no_docker = stage.site.directory().join("no-docker.sock");

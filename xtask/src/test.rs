@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args, choice: &Choice) -> Result<ExitCode> {
     // The same selection as the tests, so that nothing is compiled twice for another set of features.
     let packages = ["--workspace", "--exclude", "netobs-ebpf", "--exclude", "xtask"];
     println!("netobs: building the agent and the tests");
-    shell::run(tree::cargo()?.args(["build", "--locked", "--bins"]).args(packages))?;
+    shell::run(tree::cargo()?.args(["build", "--locked", "--bins", "--examples"]).args(packages))?;
 
     let mut cargo = tree::cargo()?;
     cargo.args(["test", "--locked", "--no-fail-fast", "--workspace", "--exclude", "netobs-ebpf"]);
