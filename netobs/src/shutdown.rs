@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use nix::sys::signal::{SigSet, Signal};
 use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
@@ -44,6 +45,17 @@ impl Shutdown {
                 return;
             }
         }
+    }
+
+    /// Unblocks the signals that end netobs. A parent may have blocked them for itself, and children inherit that:
+    /// a daemon deaf to SIGTERM would be killed, and leave its socket behind. Call before threads are started.
+    ///
+    /// # Errors
+    /// Never by a kernel that knows these signals.
+    pub fn unblock() -> anyhow::Result<()> {
+        SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
+            .thread_unblock()
+            .context("signals cannot be unblocked")
     }
 
     /// Raises the flag at the first SIGTERM or SIGINT and leaves the process at the second, so that a part

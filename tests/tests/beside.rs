@@ -22,6 +22,7 @@ use netobs_tests::{
     suite::{self, Case},
     traffic,
 };
+use nix::sys::signal::{SigSet, Signal};
 
 fn main() -> ExitCode {
     let case = |name, check| Case { name, check };
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
             case("a_program_before_ours_is_told", a_program_before_ours_is_told),
             case("sigterm_leaves_nothing_on_tcx", |bare| clean_exit(bare, "tcx")),
             case("sigterm_leaves_no_filter_on_clsact", |bare| clean_exit(bare, "clsact")),
+            case("sigterm_is_heard_though_the_parent_blocked_it", sigterm_is_heard),
             case("sigkill_leaves_nothing_on_tcx", sigkill_leaves_nothing_on_tcx),
             case("what_sigkill_leaves_on_clsact_is_swept_at_the_next_start", swept_at_the_next_start),
             case("what_sigkill_leaves_on_clsact_is_swept_by_cleanup", swept_by_cleanup),
@@ -231,6 +233,21 @@ fn must_be_attached(bare: &Bare, mode: &str) -> Result<()> {
             );
         }
     }
+    Ok(())
+}
+
+/// As a task runner or a supervisor may, which waits for its signals in a thread.
+fn sigterm_is_heard(bare: &Bare) -> Result<()> {
+    let blocked = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
+    blocked.thread_block()?;
+    let agent = bare.agent(&["--attach", "tcx"]);
+    blocked.thread_unblock()?;
+    let agent = agent?;
+    let socket = agent.socket().to_owned();
+    ensure!(socket.exists(), "no socket at {}", socket.display());
+    let status = agent.stop()?;
+    ensure!(status.success(), "{status}");
+    ensure!(!socket.exists(), "{} is left", socket.display());
     Ok(())
 }
 

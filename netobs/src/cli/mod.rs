@@ -24,6 +24,7 @@ use crate::{
     daemon::Observe,
     failure::{Failure, Status, one_line, status},
     settings::{Layer, Settings},
+    shutdown::Shutdown,
 };
 
 /// The parts of the agent the commands start but do not know.
@@ -53,7 +54,7 @@ pub fn main(engine: Engine) -> ExitCode {
             return ExitCode::from(Status::Usage.code());
         }
     };
-    match run(engine, &cli) {
+    match Shutdown::unblock().and_then(|()| run(engine, &cli)) {
         Ok(code) => code,
         Err(error) => failed(&error),
     }

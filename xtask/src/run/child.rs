@@ -29,8 +29,8 @@ pub(super) fn interrupted() -> ExitCode {
 pub(super) struct Signals(Receiver<Signal>);
 
 impl Signals {
-    /// Call before starting threads and children. Children get the default signals back: the standard library
-    /// empties their mask.
+    /// Call before starting threads and children. Children inherit what is blocked (since Rust 1.66 the standard
+    /// library leaves their mask as it is); netobs unblocks what it wants to hear.
     pub(super) fn catch() -> Result<Self> {
         let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
         signals.thread_block().context("cannot block signals")?;

@@ -124,7 +124,7 @@ pub(super) fn endpoint(
     let netns = if draft.key.is_host_container() { Some(own_namespace) } else { draft.key.inode() };
     let name: Arc<str> = match (&identity.name, netns, draft.links.first()) {
         (Some(name), _, _) => Arc::clone(name),
-        (None, Some(inode), _) => inode.to_string().into(),
+        (None, Some(inode), _) => named_file(draft).unwrap_or_else(|| inode.to_string().into()),
         (None, None, Some(link)) => crate::identity::text::clean(&link.name).into(),
         (None, None, None) => "unknown".into(),
     };
@@ -148,6 +148,13 @@ pub(super) fn endpoint(
         containers: containers(draft, identity),
         name,
     }
+}
+
+/// The name somebody gave the network namespace: `ip netns add NAME` mounts it at `/run/netns/NAME`.
+fn named_file(draft: &Draft<'_>) -> Option<Arc<str>> {
+    let path = draft.namespace?.path.as_deref()?;
+    let name = ["/run/netns/", "/var/run/netns/"].iter().find_map(|folder| path.strip_prefix(folder))?;
+    Some(crate::identity::text::clean(name).into())
 }
 
 fn id(kind: Kind, namespace: Option<&str>, name: &str, netns: Option<u64>) -> Arc<str> {

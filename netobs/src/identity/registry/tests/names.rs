@@ -261,3 +261,13 @@ fn an_end_of_somebodys_pair_is_not_the_hosts_for_its_link_local_address() {
     world.address(10, "198.51.100.77", 32);
     assert_eq!(names(&mut world), ["eth0", "docker0", "veth10"], "routed pairs may have one that matters");
 }
+
+#[test]
+fn a_network_namespace_with_a_name_goes_by_it() {
+    let mut world = World::new();
+    world.veth(10, Some(1), 3);
+    world.namespace(100, Some(1), 1000).path = Some("/run/netns/blue".into());
+    assert_eq!(world.look().ids(), ["host", "netns/blue"]);
+    world.namespaces[0].path = Some("/run/docker/netns/5e8c0ffee123".into());
+    assert_eq!(world.look().ids(), ["host", "netns/100"], "a file of a runtime's own is no name");
+}
