@@ -2,6 +2,7 @@
 //! commands and ports, stopped in every way an operator or the kernel would.
 
 use std::{
+    collections::BTreeMap,
     env,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -216,16 +217,25 @@ impl Agent {
             let still = interfaces == after;
             let metrics = self.metrics()?;
             if still {
-                let skipped = Count {
-                    packets: whole(metrics.sum("netobs_skipped_packets_total", &[])),
-                    bytes: whole(metrics.sum("netobs_skipped_bytes_total", &[])),
-                };
-                return Ok((Books { interfaces, flows, skipped }, metrics));
+                return Ok((Books { interfaces, flows, skipped: self.skipped()? }, metrics));
             }
             if Instant::now() > deadline {
                 bail!("the lab is never quiet: {interfaces:?} then {after:?}");
             }
         }
+    }
+
+    /// Packets without a flow, by interface index and whether at ingress.
+    fn skipped(&self) -> Result<BTreeMap<(u32, bool), Count>> {
+        let answer = http::get(&self.stack, self.web_address, "/api/v1/status", &[])?;
+        let document: Value = serde_json::from_str(&answer.body)?;
+        let list = document["skipped_at"].as_array().context("no skipped_at in the status")?;
+        let one = |one: &Value| -> Result<_> {
+            let number = |field: &str| one[field].as_u64().with_context(|| format!("no {field} in {one}"));
+            let place = (u32::try_from(number("ifindex")?)?, one["hook"] == "ingress");
+            Ok((place, Count { packets: number("packets")?.into(), bytes: number("bytes")?.into() }))
+        };
+        list.iter().map(one).collect()
     }
 
     /// Sends it a signal.

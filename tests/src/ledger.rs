@@ -14,8 +14,8 @@ pub struct Books {
     pub interfaces: Snapshot,
     /// The agent's flows.
     pub flows: Vec<Flow>,
-    /// `netobs_skipped_packets_total` and `netobs_skipped_bytes_total` over all reasons.
-    pub skipped: Count,
+    /// Packets without a flow, by interface index and whether at ingress.
+    pub skipped: BTreeMap<(u32, bool), Count>,
 }
 
 /// One direction of one interface that does not add up.
@@ -27,7 +27,7 @@ pub struct Difference {
     pub hook: &'static str,
     /// What the interface counted.
     pub counted: Count,
-    /// What the flows' hops say, in the device's way of counting.
+    /// What the flows' hops and the skipped packets say, in the device's way of counting.
     pub listed: Count,
 }
 
@@ -57,21 +57,18 @@ fn count(carried: Carried) -> Count {
     Count { packets: carried.packets.into(), bytes: carried.bytes.into() }
 }
 
-/// Differences between the interfaces' deltas and the flows' deltas, for every interface listed in both
-/// snapshots and accepted by `attached`. Flows that were listed before and are not any more would hide
+/// Differences between the interfaces' deltas and those of the flows with the skipped packets, for every interface
+/// listed in both snapshots. Flows that were listed before and are not any more would hide
 /// packets of the interval, so their earlier counts are not subtracted: a flow that carried anything in
 /// between must still be listed.
 #[must_use]
-pub fn differences(before: &Books, after: &Books, attached: impl Fn(&str) -> bool) -> Vec<Difference> {
+pub fn differences(before: &Books, after: &Books) -> Vec<Difference> {
     let ids: Vec<_> = after.flows.iter().map(|flow| flow.id.clone()).collect();
     let earlier = seen(&before.flows, |flow| ids.contains(&flow.id));
     let later = seen(&after.flows, |_| true);
     let mut differences = Vec::new();
     for (index, interface) in &after.interfaces {
         let Some(start) = before.interfaces.get(index) else { continue };
-        if !attached(&interface.name) {
-            continue;
-        }
         let grown = |ingress| {
             let at = |seen: &Seen| seen.get(&(*index, ingress)).copied().unwrap_or_default();
             let (end, start) = (at(&later), at(&earlier));
@@ -82,6 +79,7 @@ pub fn differences(before: &Books, after: &Books, attached: impl Fn(&str) -> boo
             if interface.kind == "loopback" && !ingress && split_on_the_way(grown(false), grown(true)) {
                 sum = grown(true).count;
             }
+            sum += skipped(after, *index, ingress) - skipped(before, *index, ingress);
             let listed = as_the_device_counts(&interface.kind, ingress, sum);
             let counted =
                 if ingress { interface.received - start.received } else { interface.sent - start.sent };
@@ -94,6 +92,10 @@ pub fn differences(before: &Books, after: &Books, attached: impl Fn(&str) -> boo
     differences
 }
 
+fn skipped(books: &Books, index: u32, ingress: bool) -> Count {
+    books.skipped.get(&(index, ingress)).copied().unwrap_or_default()
+}
+
 /// `lo` takes TCP buffers of two segments that are longer than its limit for one (64 KiB, and one segment is
 /// almost that), and cuts them after its egress hook and before it counts. What egress saw and what ingress
 /// saw is then the same number of segments, and for each cut the bytes of one more header: Ethernet, IP and
@@ -102,25 +104,6 @@ fn split_on_the_way(egress: Sum, ingress: Sum) -> bool {
     let cuts = ingress.count.packets - egress.count.packets;
     let headers = ingress.count.bytes - egress.count.bytes;
     egress.segments == ingress.segments && (54 * cuts..=114 * cuts).contains(&headers)
-}
-
-/// What of the differences the skipped packets do not explain: empty where every interface is at least its
-/// flows and all of them together are flows plus skipped.
-#[must_use]
-pub fn unexplained(differences: &[Difference], skipped: Count) -> Vec<Difference> {
-    let missing = differences.iter().fold(Count::default(), |mut sum, one| {
-        sum += one.counted - one.listed;
-        sum
-    });
-    // A packet missing is missing with its bytes, and nothing else explains missing bytes.
-    let plausible = differences.iter().all(|one| {
-        let Count { packets, bytes } = one.counted - one.listed;
-        (packets > 0 && bytes > 0) || (packets == 0 && bytes == 0)
-    });
-    // Some devices count without the Ethernet header, skips are counted with it.
-    let bytes = skipped.bytes - 14 * skipped.packets..=skipped.bytes;
-    let explained = missing.packets == skipped.packets && bytes.contains(&missing.bytes);
-    if plausible && explained { Vec::new() } else { differences.to_vec() }
 }
 
 /// What the flows carried in between, both directions: the number the path counters must have grown by.
@@ -167,35 +150,36 @@ mod tests {
             sent: Count::default(),
             dropped: 0,
         };
-        Books { interfaces: [(7, interface)].into(), flows, skipped: Count::default() }
+        Books { interfaces: [(7, interface)].into(), flows, skipped: BTreeMap::new() }
     }
 
     #[test]
     fn equal_deltas_in_the_devices_way_of_counting_leave_no_difference() {
         let before = books(vec![flow("a", 10, 1000)], 10, 860);
         let after = books(vec![flow("a", 12, 1200), flow("b", 1, 100)], 13, 860 + 200 - 28 + 86);
-        assert_eq!(differences(&before, &after, |_| true), []);
+        assert_eq!(differences(&before, &after), []);
         assert_eq!(carried(&before.flows, &after.flows), Count { packets: 3, bytes: 300 });
     }
 
     #[test]
-    fn one_missing_packet_is_a_difference_unless_it_was_skipped() {
+    fn one_missing_packet_is_a_difference_unless_it_was_skipped_at_that_very_hook() {
         let before = books(vec![], 0, 0);
-        let after = books(vec![flow("a", 1, 100)], 2, 172);
-        let found = differences(&before, &after, |_| true);
-        assert_eq!(found.len(), 1);
-        assert_eq!(unexplained(&found, Count::default()), found);
-        assert_eq!(unexplained(&found, Count { packets: 1, bytes: 100 }), []);
-        assert_eq!(unexplained(&found, Count { packets: 1, bytes: 60 }), found, "its bytes are part of it");
+        let skipped_at = |index, ingress, bytes| {
+            let mut after = books(vec![flow("a", 1, 100)], 2, 172);
+            after.skipped = [((index, ingress), Count { packets: 1, bytes })].into();
+            differences(&before, &after).len()
+        };
+        assert_eq!(differences(&before, &books(vec![flow("a", 1, 100)], 2, 172)).len(), 1);
+        assert_eq!(skipped_at(7, true, 100), 0);
+        assert_eq!(skipped_at(7, true, 60), 1, "its bytes are part of it");
+        assert_eq!(skipped_at(7, false, 100), 2, "at the other hook it is one too many");
+        assert_eq!(skipped_at(8, true, 100), 1, "of another interface it explains nothing");
     }
 
     #[test]
     fn wrong_bytes_of_the_right_number_of_packets_are_a_difference() {
         let before = books(vec![], 0, 0);
-        let after = books(vec![flow("a", 1, 114)], 1, 86);
-        let found = differences(&before, &after, |_| true);
-        assert_eq!(found.len(), 1);
-        assert_eq!(unexplained(&found, Count::default()), found);
+        assert_eq!(differences(&before, &books(vec![flow("a", 1, 114)], 1, 86)).len(), 1);
     }
 
     #[test]
@@ -211,14 +195,12 @@ mod tests {
     fn a_flow_that_vanished_without_traffic_is_not_missed() {
         let before = books(vec![flow("old", 5, 500)], 5, 430);
         let after = books(vec![], 5, 430);
-        assert_eq!(differences(&before, &after, |_| true), []);
+        assert_eq!(differences(&before, &after), []);
     }
 
     #[test]
-    fn a_packet_counted_twice_is_never_explained_by_skips() {
+    fn a_packet_counted_twice_is_a_difference() {
         let before = books(vec![], 0, 0);
-        let after = books(vec![flow("a", 2, 200)], 1, 86);
-        let found = differences(&before, &after, |_| true);
-        assert_eq!(unexplained(&found, Count { packets: -1, bytes: 0 }), found);
+        assert_eq!(differences(&before, &books(vec![flow("a", 2, 200)], 1, 86)).len(), 1);
     }
 }

@@ -38,8 +38,10 @@ pub(super) fn baselines(
     }
 }
 
+const HOOKS: [Hook; 2] = [Hook::INGRESS, Hook::EGRESS];
+
 fn seen(collector: &Collector, number: u32) -> [Counters; 2] {
-    [Hook::INGRESS, Hook::EGRESS].map(|hook| collector.seen_at(number, hook))
+    HOOKS.map(|hook| collector.seen_at(number, hook))
 }
 
 /// The agent about itself.
@@ -89,6 +91,7 @@ fn interfaces(observer: &Observer, counted: &Counted) -> Vec<InterfaceCounts> {
                 state: if placed.preceded { InterfaceState::Blind } else { InterfaceState::Attached },
                 reason: placed.preceded.then(|| "another program runs before netobs".into()),
                 seen,
+                skipped: HOOKS.map(|hook| observer.collector.skipped_at(placed.number, hook)),
                 counted,
             };
         }
@@ -97,7 +100,15 @@ fn interfaces(observer: &Observer, counted: &Counted) -> Vec<InterfaceCounts> {
             None => (InterfaceState::Failed, None),
         };
         let nothing = [Counters::ZERO; 2];
-        InterfaceCounts { name, ifindex: *index, state, reason, seen: nothing, counted: nothing }
+        InterfaceCounts {
+            name,
+            ifindex: *index,
+            state,
+            reason,
+            seen: nothing,
+            skipped: nothing,
+            counted: nothing,
+        }
     };
     observer.facts.links.iter().map(row).collect()
 }

@@ -273,10 +273,15 @@ impl Collector {
     /// What was seen at a hook of an interface, skipped packets included.
     #[must_use]
     pub fn seen_at(&self, interface: u32, hook: netobs_common::hook::Hook) -> Counters {
-        let place = (interface, hook.0);
-        let mut sum = self.by_place.get(&place).copied().unwrap_or_default();
-        sum.add(self.skipped_by_place.get(&place).copied().unwrap_or_default());
+        let mut sum = self.by_place.get(&(interface, hook.0)).copied().unwrap_or_default();
+        sum.add(self.skipped_at(interface, hook));
         sum
+    }
+
+    /// What was skipped at a hook of an interface.
+    #[must_use]
+    pub fn skipped_at(&self, interface: u32, hook: netobs_common::hook::Hook) -> Counters {
+        self.skipped_by_place.get(&(interface, hook.0)).copied().unwrap_or_default()
     }
 
     /// The rows of the report, the busiest first.

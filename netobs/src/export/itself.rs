@@ -99,6 +99,7 @@ mod tests {
             state,
             reason: None,
             seen: [bytes(seen), Counters::ZERO],
+            skipped: [Counters::ZERO; 2],
             counted: [Counters::ZERO, bytes(counted)],
         }
     }

@@ -40,6 +40,8 @@ pub struct InterfaceCounts {
     pub reason: Option<Arc<str>>,
     /// What netobs saw, by hook, since it attached; skipped packets included.
     pub seen: [Counters; 2],
+    /// What of it belongs to no flow, since it appeared.
+    pub skipped: [Counters; 2],
     /// What the kernel counted on the interface since then, in the same bytes: received, sent.
     pub counted: [Counters; 2],
 }

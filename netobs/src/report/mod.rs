@@ -22,7 +22,7 @@ pub use names::{
     Close, Direction, EvidenceKind, HookName, InitiatorBy, KindName, Nat, Outcome, Path, ProtocolName,
     Reporter, RoleName, Verdict, Via,
 };
-pub use status::{InterfaceStates, NotFound, SourceStatus, StatusDocument, TableUse};
+pub use status::{InterfaceStates, NotFound, SkippedAt, SourceStatus, StatusDocument, TableUse};
 pub use totals::{
     HopLabels, PairLabels, PathFlowLabels, PathLabels, Totals, WorkloadAmounts, WorkloadLabels,
 };

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Head, InterfaceState, Report};
+use super::{Head, HookName, InterfaceCounts, InterfaceState, Report};
 
 /// What the agent can say about itself; the head of `netobs top` is made of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,12 +29,29 @@ pub struct StatusDocument {
     pub overflow_packets: u64,
     /// Packets without a flow, by reason, since the agent's start.
     pub skipped_packets: BTreeMap<Arc<str>, u64>,
+    /// The same by interface and hook, where there are any.
+    pub skipped_at: Vec<SkippedAt>,
     /// Events a source could not deliver, by source, since the agent's start.
     pub lost_events: BTreeMap<Arc<str>, u64>,
     /// How full the kernel tables are.
     pub tables: Vec<TableUse>,
     /// How long the last tick took, seconds.
     pub tick_seconds: f64,
+}
+
+/// Packets without a flow at one hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SkippedAt {
+    /// The interface's name.
+    pub interface: Arc<str>,
+    /// Its index.
+    pub ifindex: u32,
+    /// Which hook.
+    pub hook: HookName,
+    /// Socket buffers, since the interface appeared.
+    pub packets: u64,
+    /// Sum of `skb->len`.
+    pub bytes: u64,
 }
 
 /// A source of identity.
@@ -112,6 +129,7 @@ impl StatusDocument {
                 .iter()
                 .map(|(reason, counters)| (reason.name().into(), counters.packets))
                 .collect(),
+            skipped_at: health.interfaces.iter().flat_map(skipped_at).collect(),
             lost_events: health.lost_events.iter().map(|(&source, &lost)| (source.into(), lost)).collect(),
             tables: health
                 .maps
@@ -121,6 +139,17 @@ impl StatusDocument {
             tick_seconds: health.tick_seconds,
         }
     }
+}
+
+fn skipped_at(interface: &InterfaceCounts) -> impl Iterator<Item = SkippedAt> {
+    let hooks = [HookName::Ingress, HookName::Egress].into_iter().zip(interface.skipped);
+    hooks.filter(|(_, counters)| counters.packets > 0).map(|(hook, counters)| SkippedAt {
+        interface: Arc::clone(&interface.name),
+        ifindex: interface.ifindex,
+        hook,
+        packets: counters.packets,
+        bytes: counters.bytes,
+    })
 }
 
 impl InterfaceStates {

@@ -180,6 +180,7 @@ fn status() -> StatusDocument {
         unattributed_bytes: 0,
         overflow_packets: 0,
         skipped_packets: Default::default(),
+        skipped_at: Vec::new(),
         lost_events: Default::default(),
         tables: Vec::new(),
         tick_seconds: 0.002,
