@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     time::{Instant, MissedTickBehavior, interval_at},
 };
 
@@ -24,7 +24,7 @@ use crate::{
     host::{self, facts::HostEvent, health::WatchHealth},
     kernel,
     report::Report,
-    runtime,
+    runtime::{self, guests::read::Places},
     settings::Settings,
     shutdown::Shutdown,
 };
@@ -39,6 +39,8 @@ const FAILURES: u32 = 10;
 const NAMESPACES_AFTER: Duration = Duration::from_millis(100);
 /// Namespaces without an interface of ours are announced by nobody: they are found by looking.
 const NAMESPACES_EVERY: Duration = Duration::from_secs(10);
+/// Where libvirt's lease helper keeps what its networks gave away (`LOCALSTATEDIR`, libvirt 9.0).
+const LIBVIRT_LEASES: &str = "/var/lib/libvirt/dnsmasq";
 /// Changes of the host taken in at once before interfaces are attached.
 const BURST: usize = 512;
 
@@ -63,6 +65,10 @@ async fn run(settings: Settings, reports: watch::Sender<Arc<Report>>, shutdown: 
     if let Some(socket) = settings.docker_socket.clone() {
         tokio::spawn(runtime::docker::watch(socket, docker_updates));
     }
+    let (guest_looks, mut guests) = mpsc::channel(1);
+    let look_for_guests = Arc::new(Notify::new());
+    let places = Places { libvirt: settings.libvirt_dir.clone(), leases: LIBVIRT_LEASES.into() };
+    tokio::spawn(runtime::guests::watch::watch(places, Arc::clone(&look_for_guests), guest_looks));
 
     let mut tick = interval_at(Instant::now() + TICK, TICK);
     // A tick that took too long is followed by a whole one: ticks never pile up.
@@ -107,12 +113,14 @@ async fn run(settings: Settings, reports: watch::Sender<Arc<Report>>, shutdown: 
                 let matters = observer.host_changed(batch.drain(..));
                 if matters {
                     namespaces_due.get_or_insert(Instant::now() + NAMESPACES_AFTER);
+                    look_for_guests.notify_one();
                 }
             }
             Some(update) = docker.recv() => {
                 observer.containers_changed(update);
                 namespaces_due = Some(Instant::now());
             }
+            Some(look) = guests.recv() => observer.guests_changed(look),
             () = tokio::time::sleep_until(due), if namespaces_due.is_some() && observer.is_synced() => {
                 namespaces_due = None;
                 observer.read_namespaces().await;

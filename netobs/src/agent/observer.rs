@@ -29,6 +29,7 @@ use crate::{
     report::{InterfaceState, Report},
     runtime::{
         facts::{Containers, RuntimeContainer, RuntimeUpdate},
+        guests::watch::Look,
         namespaces::NamespaceReader,
     },
     settings::{Attach, Settings},
@@ -48,6 +49,8 @@ pub(super) struct Observer {
     pub(super) uplinks: BTreeSet<u32>,
     synced: bool,
     pub(super) containers: Containers,
+    /// What was last seen of virtual machines; none before the first look.
+    pub(super) guests: Option<Look>,
     pub(super) reader: NamespaceReader,
     namespaces: Vec<Namespace>,
     namespaces_read: Instant,
@@ -110,6 +113,7 @@ impl Observer {
             uplinks: BTreeSet::new(),
             synced: false,
             containers: Containers::default(),
+            guests: None,
             reader: NamespaceReader::default(),
             namespaces: Vec::new(),
             namespaces_read: Instant::now(),
@@ -170,6 +174,12 @@ impl Observer {
         self.judge();
     }
 
+    /// Takes in what was seen of virtual machines.
+    pub(super) fn guests_changed(&mut self, look: Look) {
+        self.guests = Some(look);
+        self.judge();
+    }
+
     /// Reads the network namespaces of the host.
     pub(super) async fn read_namespaces(&mut self) {
         let containers: Vec<Arc<RuntimeContainer>> = self.containers.by_id.values().cloned().collect();
@@ -197,6 +207,8 @@ impl Observer {
             uplinks: &self.uplinks,
             namespaces: &self.namespaces,
             containers: &containers,
+            guests: self.guests.as_ref().map(|look| look.guests.guests.as_slice()).unwrap_or_default(),
+            nat_rules: self.guests.as_ref().and_then(|look| look.rules.as_ref()?.as_deref().ok()),
             statements: &[],
         };
         self.registry.observe(&observed, Instant::now());

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -15,6 +16,7 @@ use crate::{
     host::facts::{Facts, LinkCounters, LinkKind},
     kernel::Drain,
     report::{FlowRow, Health, InterfaceCounts, InterfaceState, MapUse, Report, SourceState, Totals, Unseen},
+    runtime::guests::read::LibvirtState,
 };
 
 type Counted = HashMap<u32, LinkCounters>;
@@ -135,14 +137,41 @@ fn sources(observer: &Observer, conntrack: &'static str) -> Vec<SourceState> {
         None => ("ready", None),
         Some(why) => ("failing", Some(Arc::clone(why))),
     };
+    let (libvirt, monitors) = guests(observer);
     let state = |source, (state, detail)| SourceState { source, state, detail };
     vec![
         state("conntrack", (conntrack, None)),
         state("docker", docker),
+        state("libvirt", libvirt),
         state("netlink", ("ready", None)),
         state("netns", netns),
+        state("qemu_process", monitors),
         state("socket_owners", owners),
     ]
+}
+
+type State = (&'static str, Option<Arc<str>>);
+
+/// libvirt's files, and the monitors' processes.
+fn guests(observer: &Observer) -> (State, State) {
+    let Some(look) = &observer.guests else {
+        return (("absent", Some("not looked at yet".into())), ("absent", Some("not looked at yet".into())));
+    };
+    let directory = || observer.settings.libvirt_dir.as_deref().unwrap_or(Path::new("")).display();
+    let libvirt = match &look.guests.libvirt {
+        LibvirtState::Off => ("disabled", None),
+        LibvirtState::Absent => ("absent", Some(format!("no directory {}", directory()).into())),
+        LibvirtState::Ready => ("ready", None),
+        LibvirtState::Failing(why) => ("failing", Some(Arc::clone(why))),
+    };
+    let monitors = match (&look.rules, look.guests.refused) {
+        (_, 1..) => {
+            ("failing", Some("descriptors of a monitor may not be read: CAP_SYS_PTRACE is missing".into()))
+        }
+        (Some(Err(why)), 0) => ("failing", Some(format!("modes stay unknown: {why}").into())),
+        (_, 0) => ("ready", None),
+    };
+    (libvirt, monitors)
 }
 
 fn not_found(observer: &Observer) -> Vec<Unseen> {
@@ -157,13 +186,17 @@ fn not_found(observer: &Observer) -> Vec<Unseen> {
             looked: format!("{docker}cgroups, network namespaces").into(),
         });
     }
-    if !observer.facts.links.values().any(|link| matches!(link.kind, LinkKind::Tun { tap: true })) {
-        missing.push(Unseen { what: "VMs".into(), looked: "tap interfaces".into() });
+    if !observer.facts.links.values().any(|link| is_guests(&link.kind)) {
+        missing.push(Unseen { what: "VMs".into(), looked: "tap and macvtap interfaces".into() });
     }
     if observer.uplinks.is_empty() {
         missing.push(Unseen { what: "uplink".into(), looked: "default routes; name it by --uplink".into() });
     }
     missing
+}
+
+fn is_guests(kind: &LinkKind) -> bool {
+    matches!(kind, LinkKind::Tun { tap: true } | LinkKind::Macvtap)
 }
 
 /// The report of a tick.

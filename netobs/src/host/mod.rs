@@ -10,6 +10,7 @@ pub mod facts;
 pub mod health;
 pub mod mirror;
 pub mod namespaces;
+pub mod nat_rules;
 pub mod netlink;
 pub mod proc;
 pub mod processes;

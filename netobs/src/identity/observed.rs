@@ -4,8 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::claim::Statement;
 use crate::{
-    host::facts::{Address, Facts, Link},
-    runtime::facts::RuntimeContainer,
+    host::{
+        facts::{Address, Facts, Link},
+        nat_rules::NatRules,
+    },
+    runtime::{facts::RuntimeContainer, guests::facts::Guest},
 };
 
 /// Everything known at one moment.
@@ -26,6 +29,10 @@ pub struct Observed<'a> {
     pub namespaces: &'a [Namespace],
     /// Running containers, of all runtimes.
     pub containers: &'a [Arc<RuntimeContainer>],
+    /// Virtual machines that hold taps of this host.
+    pub guests: &'a [Arc<Guest>],
+    /// The host's translations of sources, where they could be read.
+    pub nat_rules: Option<&'a NatRules>,
     /// What other sources say.
     pub statements: &'a [Statement],
 }

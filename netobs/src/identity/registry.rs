@@ -9,6 +9,7 @@ mod attachments;
 mod before;
 mod describe;
 mod found;
+mod guest_mode;
 mod numbers;
 mod pairing;
 mod stack;

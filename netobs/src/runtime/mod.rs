@@ -1,6 +1,7 @@
-//! Reading container runtimes: what runs here, as plain data, kept current.
+//! Reading container runtimes and machine monitors: what runs here, as plain data, kept current.
 
 pub mod backoff;
 pub mod docker;
 pub mod facts;
+pub mod guests;
 pub mod namespaces;

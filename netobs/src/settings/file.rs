@@ -92,6 +92,7 @@ mod tests {
             max_flows = 4
             uplink = ["eth0", "eth1"]
             docker_socket = ""
+            libvirt_dir = "/run/x"
             attach = "clsact"
             log_level = "debug"
             log_format = "json"

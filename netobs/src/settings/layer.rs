@@ -43,6 +43,10 @@ pub struct Layer {
     #[arg(long, env = "NETOBS_DOCKER_SOCKET", value_name = "PATH")]
     pub docker_socket: Option<String>,
 
+    /// Directory of libvirt's status files, empty for none [default: /run/libvirt/qemu]
+    #[arg(long, env = "NETOBS_LIBVIRT_DIR", value_name = "PATH")]
+    pub libvirt_dir: Option<String>,
+
     /// How programs are attached: auto takes TCX where the kernel has it [default: auto]
     #[arg(long, env = "NETOBS_ATTACH", value_enum)]
     pub attach: Option<Attach>,
@@ -69,6 +73,7 @@ impl Layer {
             max_flows: self.max_flows.or(below.max_flows),
             uplink: if self.uplink.is_empty() { below.uplink } else { self.uplink },
             docker_socket: self.docker_socket.or(below.docker_socket),
+            libvirt_dir: self.libvirt_dir.or(below.libvirt_dir),
             attach: self.attach.or(below.attach),
             log_level: self.log_level.or(below.log_level),
             log_format: self.log_format.or(below.log_format),

@@ -24,6 +24,8 @@ pub const WEB_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net
 pub const SOCKET: &str = "/run/netobs/netobs.sock";
 /// Where Docker listens unless told otherwise.
 pub const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+/// Where libvirt keeps the status of running guests unless told otherwise.
+pub const LIBVIRT_DIR: &str = "/run/libvirt/qemu";
 /// Label sets of a metric unless told otherwise.
 pub const MAX_SERIES: u32 = 2_000;
 /// Flow sightings in detail unless told otherwise.
@@ -59,6 +61,9 @@ pub struct Settings {
     /// Docker's API socket, if it is to be asked.
     #[serde(serialize_with = "empty_for_none")]
     pub docker_socket: Option<PathBuf>,
+    /// Where libvirt's status files are, if they are to be read.
+    #[serde(serialize_with = "empty_for_none")]
+    pub libvirt_dir: Option<PathBuf>,
     /// How programs are attached.
     pub attach: Attach,
     /// What is logged.
@@ -91,6 +96,13 @@ impl Settings {
             docker_socket: match layer.docker_socket.as_deref().unwrap_or(DOCKER_SOCKET) {
                 "" => None,
                 path => Some(absolute("docker-socket", path)?),
+            },
+            libvirt_dir: match layer.libvirt_dir.as_deref().unwrap_or(LIBVIRT_DIR) {
+                "" => None,
+                path if path.starts_with('/') && !path.contains('\0') => Some(PathBuf::from(path)),
+                path => {
+                    return Err(Failure::usage(format!("--libvirt-dir {path:?}: give an absolute path")));
+                }
             },
             uplinks: layer.uplink,
             attach: layer.attach.unwrap_or_default(),

@@ -188,6 +188,8 @@ impl Host {
             uplinks: &BTreeSet::from([2]),
             namespaces: &self.namespaces,
             containers: &self.containers,
+            guests: &[],
+            nat_rules: None,
             statements: &[],
         };
         self.registry.observe(&observed, self.seen);

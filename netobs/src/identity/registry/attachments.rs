@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
-use super::{describe, pairing::learned_macs, stack::Draft};
+use super::{
+    describe, guest_mode,
+    pairing::learned_macs,
+    stack::{Draft, is_device},
+};
 use crate::{
     host::facts::{Address, AddressScope, Facts, Link, LinkKind, NeighbourState},
     identity::{
@@ -11,7 +15,7 @@ use crate::{
         observed::Observed,
         text,
     },
-    runtime::facts::RuntimeNetwork,
+    runtime::{facts::RuntimeNetwork, guests::facts::Card},
 };
 
 /// Most addresses taken from the neighbour table for one interface: behind a guest's bridge there may be
@@ -85,6 +89,11 @@ fn inner<'a>(link: &Link, draft: &Draft<'a>) -> Option<&'a Link> {
     })
 }
 
+/// The guest's card that ends in an interface.
+fn card<'a>(link: &Link, draft: &Draft<'a>) -> Option<&'a Card> {
+    draft.guest?.cards.iter().find(|card| is_device(&card.device, link))
+}
+
 fn own(
     link: &Link,
     network: Option<&RuntimeNetwork>,
@@ -101,7 +110,9 @@ fn own(
         let of_it = namespace.addresses.iter().filter(|one| one.link == inner.index && is_reachable(one));
         addresses.extend(of_it.map(|one| one.address), Provenance::Netns);
     }
-    let mut mac = network.and_then(|one| one.mac).or_else(|| inner.and_then(|one| one.mac));
+    let card = card(link, draft);
+    let mac = network.and_then(|one| one.mac).or_else(|| inner.and_then(|one| one.mac));
+    let mut mac = mac.or_else(|| card.and_then(|one| one.mac));
     let learned: BTreeSet<_> = learned_macs(facts, link.index).collect();
     let is_macvtap = link.kind == LinkKind::Macvtap;
     if is_macvtap {
@@ -111,13 +122,16 @@ fn own(
     if learned_mac {
         mac = learned.first().copied();
     }
-    if addresses.list.is_empty() {
+    if let Some(card) = card {
+        addresses.extend(card.leased.iter().copied(), Provenance::Libvirt);
+    }
+    if addresses.list.is_empty() || card.is_some() {
         addresses.extend(neighbours(link, &learned, mac, facts), Provenance::Neighbor);
     }
     let mode = match network.and_then(describe::network_mode) {
         Some(mode) => Some(mode),
         None if is_macvtap => Some(Mode::Macvtap),
-        None => switched(link, observed),
+        None => guest_mode::switched(link, observed),
     };
     Attachment {
         interface: Interface {
@@ -203,18 +217,6 @@ fn neighbours(link: &Link, learned: &BTreeSet<[u8; 6]>, mac: Option<[u8; 6]>, fa
                 .is_some_and(|found| bridge.is_none() || learned.contains(&found) || mac == Some(found))
     });
     of_it.map(|entry| entry.address).take(NEIGHBOURS_LIMIT).collect()
-}
-
-/// How an interface without a network's name is attached, by what can be seen.
-fn switched(link: &Link, observed: &Observed<'_>) -> Option<Mode> {
-    let bridge = observed.facts.bridge_of(link.index)?;
-    if link.kind == LinkKind::Veth {
-        return Some(Mode::Bridge);
-    }
-    // A guest is on the network beyond the host only if the way out is a port of its bridge; whether
-    // the host translates for it otherwise is not to be seen here.
-    let ports = observed.facts.ports_of(bridge);
-    observed.uplinks.iter().any(|uplink| ports.contains(uplink) || *uplink == bridge).then_some(Mode::Bridge)
 }
 
 /// The segment of an interface: its bridge, or the routed part.

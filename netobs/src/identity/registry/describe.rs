@@ -13,7 +13,10 @@ use crate::{
         endpoint::{Container, Endpoint, Interface, Mode},
         observed::Observed,
     },
-    runtime::facts::{RuntimeContainer, RuntimeNetwork},
+    runtime::{
+        facts::{RuntimeContainer, RuntimeNetwork},
+        guests::facts::{Guest, Names},
+    },
 };
 
 /// Who a stack is.
@@ -21,6 +24,7 @@ pub(super) fn identity(draft: &Draft<'_>, observed: &Observed<'_>) -> Identity {
     let cgroups = cgroups(draft, observed.own_cgroup);
     let mut claims: Vec<Claim> = Vec::new();
     claims.extend(draft.containers.first().map(|one| of_container(one, observed.containers)));
+    claims.extend(draft.guest.into_iter().flat_map(of_guest));
     claims.extend(cgroups.iter().map(of_cgroup));
     if draft.namespace.is_some() || draft.key.inode().is_some() {
         claims.push(Claim::by(Provenance::Netns));
@@ -63,6 +67,19 @@ fn of_container(container: &RuntimeContainer, all: &[Arc<RuntimeContainer>]) -> 
         mode: mode_of(container, all),
         ..Claim::by(Provenance::DockerApi)
     }
+}
+
+fn of_guest(guest: &Guest) -> Vec<Claim> {
+    let claim = |provenance, names: &Names| Claim {
+        kind: Some(Kind::VM),
+        name: names.name.clone(),
+        uid: names.uuid.clone(),
+        runtime: Some(Arc::clone(&guest.monitor)),
+        ..Claim::by(provenance)
+    };
+    let libvirt = guest.by_libvirt.as_ref().map(|names| claim(Provenance::Libvirt, names));
+    let process = claim(Provenance::QemuProcess, &guest.by_process);
+    libvirt.into_iter().chain([process]).collect()
 }
 
 fn mode_of(container: &RuntimeContainer, all: &[Arc<RuntimeContainer>]) -> Option<Mode> {
@@ -170,12 +187,16 @@ fn id(kind: Kind, namespace: Option<&str>, name: &str, netns: Option<u64>) -> Ar
     .into()
 }
 
-/// Where no source says it, the interfaces may: a pod's are the plug-in's work, others agree or not.
+/// Where no source says it, the interfaces may: a pod's are the plug-in's work, a guest's first card is its first;
+/// others agree or not.
 fn default_mode(kind: Kind, interfaces: &[Interface]) -> Option<Mode> {
     if kind == Kind::POD {
         return Some(Mode::Cni);
     }
     let first = interfaces.first()?.mode.clone();
+    if kind == Kind::VM {
+        return first;
+    }
     if interfaces.iter().all(|one| one.mode == first) { first } else { None }
 }
 

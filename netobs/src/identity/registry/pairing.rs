@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     before::Before,
-    stack::{Draft, Generations, StackKey},
+    stack::{Draft, Generations, StackKey, is_device},
 };
 use crate::{
     host::facts::{Facts, Link, LinkKind},
@@ -18,7 +18,7 @@ use crate::{
         cgroup,
         observed::{Namespace, Observed, Process},
     },
-    runtime::facts::RuntimeContainer,
+    runtime::{facts::RuntimeContainer, guests::facts::Guest},
 };
 
 /// Containers that join a container that joins …; Docker refuses a second step, others may not.
@@ -45,7 +45,7 @@ pub(super) fn draft<'a>(
             LinkKind::Veth => {
                 places.behind_veth(link, || before.of_link(link.index, generation, &places.namespaces))
             }
-            LinkKind::Tun { tap: true } | LinkKind::Macvtap => Some(StackKey::Interface(link.index)),
+            LinkKind::Tun { tap: true } | LinkKind::Macvtap => behind_tap(link, observed.guests),
             _ => None,
         };
         if let Some(key) = key {
@@ -59,7 +59,25 @@ pub(super) fn draft<'a>(
             draft.add_namespace(namespace);
         }
     }
+    for guest in observed.guests {
+        if let Some(draft) = drafts.get_mut(&key_of(guest)) {
+            draft.add_guest(guest);
+        }
+    }
     drafts
+}
+
+/// Who is behind a tap: the guest whose monitor holds it, somebody unknown, or nobody while it has no carrier.
+fn behind_tap(link: &Link, guests: &[Arc<Guest>]) -> Option<StackKey> {
+    let holds = |guest: &&Arc<Guest>| guest.cards.iter().any(|card| is_device(&card.device, link));
+    match guests.iter().find(holds) {
+        Some(guest) => Some(key_of(guest)),
+        None => link.carrier.then_some(StackKey::Interface(link.index)),
+    }
+}
+
+fn key_of(guest: &Guest) -> StackKey {
+    StackKey::Guest { pid: guest.pid, start_time: guest.start_time }
 }
 
 fn draft_of<'a, 'd>(drafts: &'d mut BTreeMap<StackKey, Draft<'a>>, key: StackKey) -> &'d mut Draft<'a> {

@@ -8,9 +8,12 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    host::facts::{Link, LinkKind},
+    host::{
+        facts::{Link, LinkKind},
+        tap::TapDevice,
+    },
     identity::observed::Namespace,
-    runtime::facts::RuntimeContainer,
+    runtime::{facts::RuntimeContainer, guests::facts::Guest},
 };
 
 /// By what a stack is told from the others at one moment, the best there is.
@@ -22,6 +25,8 @@ pub(super) enum StackKey {
     Container(Arc<str>),
     /// By the container alone: it uses the host's stack.
     HostContainer(Arc<str>),
+    /// By the process of its monitor: a virtual machine, whatever number of taps it holds.
+    Guest { pid: u32, start_time: u64 },
     /// By the host's end: nothing is known of what is behind it.
     Interface(u32),
 }
@@ -63,6 +68,7 @@ pub(super) enum Anchor {
 pub(super) struct Draft<'a> {
     pub(super) key: StackKey,
     pub(super) namespace: Option<&'a Namespace>,
+    pub(super) guest: Option<&'a Guest>,
     /// The one it was made for first.
     pub(super) containers: Vec<&'a Arc<RuntimeContainer>>,
     /// The host's ends.
@@ -72,12 +78,27 @@ pub(super) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     pub(super) fn new(key: StackKey) -> Self {
-        Self { key, namespace: None, containers: Vec::new(), links: Vec::new(), anchors: HashSet::new() }
+        Self {
+            key,
+            namespace: None,
+            guest: None,
+            containers: Vec::new(),
+            links: Vec::new(),
+            anchors: HashSet::new(),
+        }
     }
 
     pub(super) fn add_namespace(&mut self, namespace: &'a Namespace) {
         self.namespace = Some(namespace);
         self.anchors.extend(anchors_of(namespace));
+    }
+
+    pub(super) fn add_guest(&mut self, guest: &'a Guest) {
+        self.anchors.insert(Anchor::Process { pid: guest.pid, start_time: guest.start_time });
+        self.guest = Some(guest);
+        // Its first card is the first of its interfaces.
+        let place = |link: &Link| guest.cards.iter().position(|card| is_device(&card.device, link));
+        self.links.sort_by_key(|link| (place(link), link.index));
     }
 
     pub(super) fn add_container(&mut self, container: &'a Arc<RuntimeContainer>) {
@@ -90,6 +111,14 @@ impl<'a> Draft<'a> {
     pub(super) fn add_link(&mut self, link: &'a Link, generation: u64) {
         self.anchors.insert(Anchor::Link { index: link.index, generation });
         self.links.push(link);
+    }
+}
+
+/// Whether a descriptor's device is this interface.
+pub(super) fn is_device(device: &TapDevice, link: &Link) -> bool {
+    match device {
+        TapDevice::Named(name) => link.name == *name && matches!(link.kind, LinkKind::Tun { .. }),
+        TapDevice::Index(index) => link.index == *index && link.kind == LinkKind::Macvtap,
     }
 }
 
@@ -106,6 +135,17 @@ pub(super) fn anchors_of(namespace: &Namespace) -> HashSet<Anchor> {
 /// prove that the stacks differ. Where one side's inode is not known, something of its own must be shared.
 pub(super) fn is_same(key: &StackKey, anchors: &HashSet<Anchor>, gone: bool, draft: &Draft<'_>) -> bool {
     let shared = !anchors.is_disjoint(&draft.anchors);
+    match (key, &draft.key) {
+        // A tap may outlive its guest and be the next one's.
+        (StackKey::Guest { .. }, StackKey::Guest { .. }) if *key != draft.key => return false,
+        (
+            StackKey::Guest { .. } | StackKey::Interface(_),
+            StackKey::Guest { .. } | StackKey::Interface(_),
+        ) if gone => {
+            return false;
+        }
+        _ => {}
+    }
     match (key.inode(), draft.key.inode()) {
         (Some(before), Some(now)) if before == now => {
             shared || (!gone && (anchors.is_empty() || draft.anchors.is_empty()))

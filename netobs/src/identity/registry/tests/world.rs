@@ -8,9 +8,12 @@ use std::{
 };
 
 use crate::{
-    host::facts::{
-        Address, AddressScope, Facts, FdbEntry, Link, LinkCounters, LinkKind, Neighbour, NeighbourState,
-        Route, RouteKind, table,
+    host::{
+        facts::{
+            Address, AddressScope, Facts, FdbEntry, Link, LinkCounters, LinkKind, Neighbour, NeighbourState,
+            Route, RouteKind, table,
+        },
+        nat_rules::NatRules,
     },
     identity::{
         claim::Statement,
@@ -18,7 +21,10 @@ use crate::{
         observed::{Namespace, Observed, Process},
         registry::Registry,
     },
-    runtime::facts::{RuntimeContainer, RuntimeName, RuntimeNetwork},
+    runtime::{
+        facts::{RuntimeContainer, RuntimeName, RuntimeNetwork},
+        guests::facts::Guest,
+    },
 };
 
 pub(super) const OWN: u64 = 4_026_531_840;
@@ -46,6 +52,8 @@ pub(super) struct World {
     pub(super) fdb: Vec<FdbEntry>,
     pub(super) namespaces: Vec<Namespace>,
     pub(super) containers: Vec<Arc<RuntimeContainer>>,
+    pub(super) guests: Vec<Arc<Guest>>,
+    pub(super) nat_rules: Option<NatRules>,
     pub(super) statements: Vec<Statement>,
     pub(super) own_cgroup: &'static str,
     pub(super) now: Instant,
@@ -63,6 +71,8 @@ impl World {
             fdb: Vec::new(),
             namespaces: Vec::new(),
             containers: Vec::new(),
+            guests: Vec::new(),
+            nat_rules: None,
             statements: Vec::new(),
             own_cgroup: "0::/\n",
             now: Instant::now(),
@@ -88,6 +98,8 @@ impl World {
             uplinks: &BTreeSet::from([UPLINK]),
             namespaces: &self.namespaces,
             containers: &self.containers,
+            guests: &self.guests,
+            nat_rules: self.nat_rules.as_ref(),
             statements: &self.statements,
         };
         self.registry.observe(&observed, self.now);

@@ -1,0 +1,362 @@
+//! Rules and a network → whether what comes from it and leaves the host gets another source. Pure.
+//!
+//! What is not understood is taken so that a translation is never claimed for it: such a condition before a
+//! translation does not hold, before a return it does.
+
+use std::{cell::Cell, collections::HashMap, net::IpAddr};
+
+use ipnet::IpNet;
+
+use super::{
+    NatRules,
+    decode::{Chain, Expression, Rule, Table},
+};
+
+/// Chains that jump to chains that jump …; the kernel allows sixteen (`NFT_JUMP_STACK_SIZE`).
+const DEEPEST: u32 = 16;
+/// Rules looked at for one answer: chains that are jumped to from many places are looked at many times.
+const MOST: u32 = 65_536;
+
+/// `NFT_META_OIFNAME`, `NFT_META_IIFNAME`.
+const OIFNAME: u32 = 7;
+const IIFNAME: u32 = 6;
+/// `NFT_CMP_EQ`, `NFT_CMP_NEQ`.
+const EQUAL: u32 = 0;
+const UNEQUAL: u32 = 1;
+
+/// A network behind an interface of the host.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// Its addresses.
+    pub network: IpNet,
+    /// The interface it is behind.
+    pub interface: &'a str,
+    /// The interfaces by which one leaves the host.
+    pub uplinks: &'a [&'a str],
+}
+
+impl NatRules {
+    /// Whether packets from there get another source when they leave; `None` where only the older back end's
+    /// rules, which are not seen, could say so.
+    #[must_use]
+    pub fn translates(&self, origin: Origin<'_>) -> Option<bool> {
+        let family = if origin.network.addr().is_ipv4() { 2 } else { 10 };
+        let mut by_chain: HashMap<(&Table, &str), Vec<&Rule>> = HashMap::new();
+        for rule in &self.rules {
+            by_chain.entry((&rule.table, rule.chain.as_str())).or_default().push(rule);
+        }
+        let concerned = |chain: &&Chain| chain.is_source_nat() && [family, 1].contains(&chain.table.family);
+        let found = self.chains.iter().filter(concerned).any(|chain| {
+            let judge = Judge { by_chain: &by_chain, table: &chain.table, origin, left: Cell::new(MOST) };
+            judge.chain(&chain.name, DEEPEST) == Outcome::Translated
+        });
+        if found { Some(true) } else { (!self.legacy).then_some(false) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Translated,
+    /// Through the chain, or back from it.
+    GoesOn,
+    /// Nothing after it is looked at.
+    Ends,
+}
+
+struct Judge<'a> {
+    by_chain: &'a HashMap<(&'a Table, &'a str), Vec<&'a Rule>>,
+    table: &'a Table,
+    origin: Origin<'a>,
+    left: Cell<u32>,
+}
+
+impl Judge<'_> {
+    fn chain(&self, name: &str, depth: u32) -> Outcome {
+        let rules = self.by_chain.get(&(self.table, name)).map(Vec::as_slice).unwrap_or_default();
+        if depth == 0 {
+            return Outcome::GoesOn;
+        }
+        for rule in rules {
+            if self.left.get() == 0 {
+                return Outcome::Ends;
+            }
+            self.left.set(self.left.get() - 1);
+            let holds = self.conditions(rule);
+            if holds == Some(false) {
+                continue;
+            }
+            let certainly = holds == Some(true);
+            for step in &rule.expressions {
+                match step {
+                    Expression::SourceNat if certainly => return Outcome::Translated,
+                    Expression::Return => return Outcome::GoesOn,
+                    Expression::Verdict if certainly => return Outcome::Ends,
+                    Expression::Jump { chain, goto } if certainly => match self.chain(chain, depth - 1) {
+                        Outcome::GoesOn if *goto => return Outcome::GoesOn,
+                        Outcome::GoesOn => {}
+                        outcome => return outcome,
+                    },
+                    _ => {}
+                }
+            }
+        }
+        Outcome::GoesOn
+    }
+
+    /// Whether a rule is for packets from the origin to somewhere outside; `None` if that cannot be told.
+    fn conditions(&self, rule: &Rule) -> Option<bool> {
+        let mut registers: HashMap<u32, Register> = HashMap::new();
+        let mut certain = true;
+        for step in &rule.expressions {
+            match step {
+                Expression::Payload { to, base, offset, length } => {
+                    registers.insert(*to, self.payload(*base, *offset, *length));
+                }
+                Expression::Meta { to, key } => {
+                    let register = match *key {
+                        OIFNAME => Register::Leaving,
+                        IIFNAME => Register::Entering,
+                        _ => Register::Unknown,
+                    };
+                    registers.insert(*to, register);
+                }
+                Expression::Mask { to, mask } => {
+                    if let Some(Register::Source { mask: before } | Register::Destination { mask: before }) =
+                        registers.get_mut(to)
+                    {
+                        before.clone_from(mask);
+                    }
+                }
+                Expression::Compare { of, operator, with } => {
+                    let register = registers.get(of).unwrap_or(&Register::Unknown);
+                    match self.compare(register, *operator, with) {
+                        Some(true) => {}
+                        Some(false) => return Some(false),
+                        None => certain = false,
+                    }
+                }
+                Expression::Lookup { .. } | Expression::Other => certain = false,
+                _ => {}
+            }
+        }
+        certain.then_some(true)
+    }
+
+    fn payload(&self, base: u32, offset: u32, length: u32) -> Register {
+        /// `NFT_PAYLOAD_NETWORK_HEADER`.
+        const NETWORK: u32 = 1;
+        // Where the addresses are (RFC 791, RFC 8200). A shorter read is a prefix of whole bytes.
+        let (source, destination, size) =
+            if self.origin.network.addr().is_ipv4() { (12, 16, 4) } else { (8, 24, 16) };
+        let mask = vec![255; length as usize];
+        match (base, offset) {
+            (NETWORK, at) if at == source && length <= size => Register::Source { mask },
+            (NETWORK, at) if at == destination && length <= size => Register::Destination { mask },
+            _ => Register::Unknown,
+        }
+    }
+
+    fn compare(&self, register: &Register, operator: u32, with: &[u8]) -> Option<bool> {
+        let answer = match register {
+            Register::Source { mask } => {
+                let octets = octets(self.origin.network.network());
+                let masked = octets.iter().zip(mask).map(|(one, mask)| one & mask);
+                masked.eq(with.iter().copied())
+            }
+            // Some place outside: a particular one, the network itself or a group, is not meant.
+            Register::Destination { .. } => false,
+            Register::Leaving => self.origin.uplinks.iter().any(|name| is_named(with, name)),
+            Register::Entering => is_named(with, self.origin.interface),
+            Register::Unknown => return None,
+        };
+        match operator {
+            EQUAL => Some(answer),
+            UNEQUAL => Some(!answer),
+            _ => None,
+        }
+    }
+}
+
+enum Register {
+    Source { mask: Vec<u8> },
+    Destination { mask: Vec<u8> },
+    Leaving,
+    Entering,
+    Unknown,
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// A name is compared with its closing zeros, a name with a wildcard (`eth+`) without.
+fn is_named(with: &[u8], name: &str) -> bool {
+    match with.iter().position(|byte| *byte == 0) {
+        Some(end) => with.get(..end) == Some(name.as_bytes()),
+        None => name.as_bytes().starts_with(with),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        Table { family: 2, name: "nat".into() }
+    }
+
+    fn chain(name: &str, hook: Option<(u32, i32)>) -> Chain {
+        Chain { table: table(), name: name.into(), kind: hook.map(|_| "nat".into()), hook }
+    }
+
+    fn rule(chain: &str, expressions: Vec<Expression>) -> Rule {
+        Rule { table: table(), chain: chain.into(), expressions }
+    }
+
+    fn source(address: [u8; 4], mask: [u8; 4], operator: u32) -> Vec<Expression> {
+        vec![
+            Expression::Payload { to: 8, base: 1, offset: 12, length: 4 },
+            Expression::Mask { to: 8, mask: mask.to_vec() },
+            Expression::Compare { of: 8, operator, with: address.to_vec() },
+        ]
+    }
+
+    fn destination(address: [u8; 4], mask: [u8; 4], operator: u32) -> Vec<Expression> {
+        let mut steps = source(address, mask, operator);
+        steps[0] = Expression::Payload { to: 8, base: 1, offset: 16, length: 4 };
+        steps
+    }
+
+    fn leaving(name: &str, operator: u32) -> Vec<Expression> {
+        let mut with = name.as_bytes().to_vec();
+        with.resize(16, 0);
+        vec![Expression::Meta { to: 9, key: OIFNAME }, Expression::Compare { of: 9, operator, with }]
+    }
+
+    fn rules(rules: Vec<Rule>) -> NatRules {
+        let chains = vec![chain("POSTROUTING", Some((4, 100))), chain("OTHER", None)];
+        NatRules { chains, rules, legacy: false }
+    }
+
+    fn translates(rules: &NatRules, network: &str) -> Option<bool> {
+        rules.translates(Origin {
+            network: network.parse().unwrap(),
+            interface: "virbr0",
+            uplinks: &["eth0"],
+        })
+    }
+
+    const SLASH_24: [u8; 4] = [255, 255, 255, 0];
+    const NETWORK: [u8; 4] = [192, 168, 122, 0];
+
+    #[test]
+    fn libvirts_rules_translate_its_network_and_no_other() {
+        let all = rules(vec![
+            rule(
+                "POSTROUTING",
+                vec![Expression::Idle, Expression::Jump { chain: "OTHER".into(), goto: false }],
+            ),
+            // Not to groups: -d 224.0.0.0/24 -j RETURN.
+            rule(
+                "OTHER",
+                [
+                    source(NETWORK, SLASH_24, 0),
+                    destination([224, 0, 0, 0], SLASH_24, 0),
+                    vec![Expression::Return],
+                ]
+                .concat(),
+            ),
+            rule(
+                "OTHER",
+                [
+                    source(NETWORK, SLASH_24, 0),
+                    destination(NETWORK, SLASH_24, 1),
+                    vec![Expression::Idle, Expression::SourceNat],
+                ]
+                .concat(),
+            ),
+        ]);
+        assert_eq!(translates(&all, "192.168.122.0/24"), Some(true));
+        assert_eq!(translates(&all, "192.168.123.0/24"), Some(false));
+        assert_eq!(translates(&all, "2001:db8::/64"), Some(false));
+    }
+
+    #[test]
+    fn dockers_rule_holds_for_everything_but_its_own_bridge() {
+        let all = rules(vec![rule(
+            "POSTROUTING",
+            [
+                source([172, 17, 0, 0], [255, 255, 0, 0], 0),
+                leaving("docker0", 1),
+                vec![Expression::SourceNat],
+            ]
+            .concat(),
+        )]);
+        assert_eq!(translates(&all, "172.17.0.0/16"), Some(true));
+        assert_eq!(translates(&all, "192.168.122.0/24"), Some(false));
+    }
+
+    #[test]
+    fn a_rule_for_the_uplink_translates_everybody() {
+        let all =
+            rules(vec![rule("POSTROUTING", [leaving("eth0", 0), vec![Expression::SourceNat]].concat())]);
+        assert_eq!(translates(&all, "10.0.0.0/24"), Some(true));
+        let other =
+            rules(vec![rule("POSTROUTING", [leaving("tun0", 0), vec![Expression::SourceNat]].concat())]);
+        assert_eq!(translates(&other, "10.0.0.0/24"), Some(false));
+    }
+
+    #[test]
+    fn a_hairpin_rule_is_not_for_the_outside() {
+        let all = rules(vec![rule(
+            "POSTROUTING",
+            [
+                source([172, 17, 0, 2], [255; 4], 0),
+                destination([172, 17, 0, 2], [255; 4], 0),
+                vec![Expression::SourceNat],
+            ]
+            .concat(),
+        )]);
+        assert_eq!(translates(&all, "172.17.0.2/32"), Some(false));
+    }
+
+    #[test]
+    fn kubernetes_translates_what_is_marked_and_nobody_else() {
+        // -m mark ! --mark 0x4000/0x4000 -j RETURN; -j MASQUERADE.
+        let all = rules(vec![
+            rule("POSTROUTING", vec![Expression::Jump { chain: "OTHER".into(), goto: false }]),
+            rule("OTHER", vec![Expression::Other, Expression::Return]),
+            rule("OTHER", vec![Expression::SourceNat]),
+        ]);
+        assert_eq!(translates(&all, "192.168.122.0/24"), Some(false));
+    }
+
+    #[test]
+    fn what_is_accepted_before_is_not_translated() {
+        let all = rules(vec![
+            rule("POSTROUTING", [source(NETWORK, SLASH_24, 0), vec![Expression::Verdict]].concat()),
+            rule("POSTROUTING", vec![Expression::SourceNat]),
+        ]);
+        assert_eq!(translates(&all, "192.168.122.0/24"), Some(false));
+        assert_eq!(translates(&all, "192.168.1.0/24"), Some(true));
+    }
+
+    #[test]
+    fn chains_that_jump_in_circles_come_to_an_end() {
+        let all = rules(vec![
+            rule("POSTROUTING", vec![Expression::Jump { chain: "OTHER".into(), goto: true }]),
+            rule("OTHER", vec![Expression::Jump { chain: "OTHER".into(), goto: false }]),
+        ]);
+        assert_eq!(translates(&all, "10.0.0.0/24"), Some(false));
+    }
+
+    #[test]
+    fn rules_that_cannot_be_seen_leave_it_open() {
+        let mut all = rules(vec![]);
+        all.legacy = true;
+        assert_eq!(translates(&all, "10.0.0.0/24"), None);
+    }
+}

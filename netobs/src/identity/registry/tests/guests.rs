@@ -1,0 +1,174 @@
+//! Virtual machines: whatever number of taps, one endpoint each; and a tap that outlives its guest.
+
+use std::sync::Arc;
+
+use netobs_common::endpoint::Kind;
+
+use super::world::*;
+use crate::{
+    host::{
+        facts::{Link, LinkKind},
+        nat_rules::{
+            NatRules,
+            decode::{Chain, Expression, Rule, Table},
+        },
+        tap::TapDevice,
+    },
+    identity::{claim::Provenance, endpoint::Mode},
+    runtime::guests::facts::{Card, Guest, Names},
+};
+
+fn tap(world: &mut World, index: u32, bridge: u32) {
+    let kind = LinkKind::Tun { tap: true };
+    world.links.push(Link { master: Some(bridge), ..link(index, &format!("tap{index}"), kind) });
+}
+
+fn guest(pid: u32, name: &str, taps: &[u32]) -> Arc<Guest> {
+    let card = |index: &u32| Card {
+        device: TapDevice::Named(format!("tap{index}")),
+        mac: Some(mac(0x50 + *index as u8)),
+        leased: Vec::new(),
+    };
+    Arc::new(Guest {
+        pid,
+        start_time: u64::from(pid) * 10,
+        monitor: "qemu".into(),
+        by_process: Names { name: Some(name.into()), uuid: None },
+        by_libvirt: None,
+        cards: taps.iter().map(card).collect(),
+    })
+}
+
+/// Everything of docker0's network gets the host's address.
+fn translating() -> NatRules {
+    let table = Table { family: 2, name: "nat".into() };
+    let expressions = vec![
+        Expression::Payload { to: 1, base: 1, offset: 12, length: 2 },
+        Expression::Compare { of: 1, operator: 0, with: vec![172, 17] },
+        Expression::SourceNat,
+    ];
+    NatRules {
+        chains: vec![Chain {
+            table: table.clone(),
+            name: "out".into(),
+            kind: Some("nat".into()),
+            hook: Some((4, 100)),
+        }],
+        rules: vec![Rule { table, chain: "out".into(), expressions }],
+        legacy: false,
+    }
+}
+
+#[test]
+fn a_guest_with_two_cards_is_one_endpoint() {
+    let mut world = World::new();
+    tap(&mut world, 12, 3);
+    tap(&mut world, 13, 3);
+    let before = world.look().behind(13).number;
+    assert_eq!(world.ids(), ["host", "vm/tap12", "vm/tap13"]);
+    // Its second card is the interface made first.
+    world.guests.push(guest(500, "web", &[13, 12]));
+    let found = world.look().behind(12);
+    assert_eq!((world.ids(), &*found.id), (vec!["host".to_owned(), "vm/web".to_owned()], "vm/web"));
+    assert_eq!(world.registry.resolve(before), found.number, "what was counted for its interfaces is its own");
+    let names: Vec<_> = found.interfaces.iter().map(|one| &*one.name).collect();
+    assert_eq!(names, ["tap13", "tap12"]);
+    assert_eq!(found.interfaces[0].mac, Some(mac(0x50 + 13)));
+    assert_eq!(found.runtime.as_deref(), Some("qemu"));
+    assert_eq!(found.provenance, [Provenance::QemuProcess]);
+}
+
+#[test]
+fn libvirt_is_believed_before_the_command_line() {
+    let mut world = World::new();
+    tap(&mut world, 12, 3);
+    let mut one = (*guest(500, "from-the-command-line", &[12])).clone();
+    one.by_libvirt = Some(Names { name: Some("db".into()), uuid: Some("u-1".into()) });
+    one.cards[0].leased = vec![ip("172.17.0.99")];
+    world.guests.push(Arc::new(one));
+    let found = world.look().behind(12);
+    assert_eq!((&*found.id, found.uid.as_deref()), ("vm/db", Some("u-1")));
+    assert_eq!(found.provenance, [Provenance::Libvirt, Provenance::QemuProcess]);
+    assert_eq!(world.at(3, "172.17.0.99").as_deref(), Some("vm/db"));
+}
+
+#[test]
+fn a_leased_address_stands_beside_those_the_host_resolved() {
+    let mut world = World::new();
+    tap(&mut world, 12, 3);
+    world.neighbour(3, "172.17.0.50", mac(0x50 + 12));
+    world.guests.push(guest(500, "web", &[12]));
+    let found = world.look().behind(12);
+    assert_eq!(found.addresses().collect::<Vec<_>>(), [ip("172.17.0.50")]);
+    assert_eq!(found.provenance, [Provenance::QemuProcess, Provenance::Neighbor]);
+}
+
+#[test]
+fn a_tap_that_outlives_its_guest_is_the_next_guests_and_not_the_same() {
+    let mut world = World::new();
+    tap(&mut world, 12, 3);
+    world.guests.push(guest(500, "old", &[12]));
+    let old = world.look().behind(12).number;
+    world.guests.clear();
+    world.link(12).carrier = false;
+    assert_eq!(world.look().ids(), ["host"], "nobody is behind a tap without carrier");
+    world.link(12).carrier = true;
+    world.guests.push(guest(501, "new", &[12]));
+    let new = world.look().behind(12);
+    assert_eq!(&*new.id, "vm/new");
+    assert_ne!(new.number, old);
+    assert!(!world.registry.is_alive(old));
+}
+
+#[test]
+fn a_guest_that_follows_between_two_looks_has_a_number_of_its_own() {
+    let mut world = World::new();
+    tap(&mut world, 12, 3);
+    world.guests.push(guest(500, "old", &[12]));
+    let old = world.look().behind(12).number;
+    world.guests = vec![guest(501, "new", &[12])];
+    let new = world.look().behind(12);
+    assert_eq!(&*new.id, "vm/new");
+    assert_ne!(new.number, old);
+}
+
+#[test]
+fn a_guest_is_attached_as_its_bridge_is() {
+    let mut world = World::new();
+    world.nat_rules = Some(translating());
+    world.bridge(4, "isolated", "192.168.9.1", 24);
+    world.links.push(link(5, "lan", LinkKind::Bridge));
+    world.links.push(link(6, "nobody", LinkKind::Bridge));
+    world.link(UPLINK).master = Some(5);
+    for (index, bridge, pid) in [(12, 3, 500), (13, 4, 501), (14, 5, 502), (15, 6, 503)] {
+        tap(&mut world, index, bridge);
+        world.guests.push(guest(pid, &format!("on-{bridge}"), &[index]));
+    }
+    world.look();
+    let mode = |index| world.behind(index).mode.clone();
+    assert_eq!(mode(12), Some(Mode::Nat));
+    assert_eq!(mode(13), Some(Mode::HostOnly));
+    assert_eq!(mode(14), Some(Mode::Bridge));
+    assert_eq!(mode(15), Some(Mode::HostOnly), "the host has no address there to forward from");
+    assert!([12, 13, 14, 15].iter().all(|index| world.behind(*index).kind == Kind::VM));
+}
+
+#[test]
+fn without_the_firewalls_rules_a_mode_is_left_open() {
+    let mut world = World::new();
+    tap(&mut world, 12, 3);
+    world.guests.push(guest(500, "web", &[12]));
+    assert_eq!(world.look().behind(12).mode, None);
+}
+
+#[test]
+fn a_macvtap_is_held_by_its_index() {
+    let mut world = World::new();
+    world.links.push(Link { lower: Some(2), ..link(12, "macvtap0", LinkKind::Macvtap) });
+    let mut one = (*guest(500, "web", &[])).clone();
+    one.cards = vec![Card { device: TapDevice::Index(12), mac: None, leased: Vec::new() }];
+    world.guests.push(Arc::new(one));
+    world.look();
+    let found = world.named("vm/web");
+    assert_eq!((found.mode.clone(), found.interfaces[0].mac), (Some(Mode::Macvtap), Some(mac(12))));
+}

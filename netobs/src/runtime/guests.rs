@@ -1,0 +1,9 @@
+//! Virtual machines: the processes that hold taps, what their command lines say, and what libvirt wrote down.
+//! Names, addresses and hardware addresses as plain data; nothing is judged here.
+
+pub mod command_line;
+pub mod facts;
+pub mod leases;
+pub mod libvirt;
+pub mod read;
+pub mod watch;

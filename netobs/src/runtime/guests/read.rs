@@ -1,0 +1,166 @@
+//! Holders of taps, libvirt's files and leases → guests. Joining is pure.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use super::{
+    command_line::{self, NamedCard},
+    facts::{Card, Guest},
+    leases::{self, Leases},
+    libvirt::{self, Status},
+};
+use crate::host::tap::{self, TapDevice, TapHolder};
+
+/// Where guests are looked for, beside `/proc`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// libvirt's status files, if they are to be read.
+    pub libvirt: Option<PathBuf>,
+    /// Its DHCP leases.
+    pub leases: PathBuf,
+}
+
+/// Everything known of guests at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Guests {
+    /// Those that hold taps.
+    pub guests: Vec<Arc<Guest>>,
+    /// Monitors that could not be looked at.
+    pub refused: usize,
+    /// How libvirt's files are.
+    pub libvirt: LibvirtState,
+}
+
+/// How libvirt's files are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LibvirtState {
+    /// They are not to be read.
+    #[default]
+    Off,
+    /// There is no such directory.
+    Absent,
+    /// All could be read.
+    Ready,
+    /// One could not, and why.
+    Failing(Arc<str>),
+}
+
+/// Looks at all of it. Blocking.
+#[must_use]
+pub fn read(places: &Places, now: i64) -> Guests {
+    let found = tap::holders();
+    let (statuses, libvirt) = match places.libvirt.as_deref().map(libvirt::read) {
+        None => (Vec::new(), LibvirtState::Off),
+        Some(None) => (Vec::new(), LibvirtState::Absent),
+        Some(Some(read)) => {
+            let state = read.trouble.map_or(LibvirtState::Ready, |why| LibvirtState::Failing(why.into()));
+            (read.guests, state)
+        }
+    };
+    let leases = if statuses.is_empty() { Leases::new() } else { leases::read(&places.leases, now) };
+    let statuses: BTreeMap<u32, &Status> = statuses.iter().map(|one| (one.pid, one)).collect();
+    let join = |holder: &TapHolder| Arc::new(guest(holder, statuses.get(&holder.pid).copied(), &leases));
+    Guests { guests: found.holders.iter().map(join).collect(), refused: found.refused, libvirt }
+}
+
+/// One holder of taps with what the others say of it.
+fn guest(holder: &TapHolder, status: Option<&Status>, leases: &Leases) -> Guest {
+    let monitor = command_line::monitor_of(&holder.command);
+    let said = command_line::read(monitor, &holder.arguments);
+    let mut devices: Vec<&TapDevice> = Vec::new();
+    let mut ordered: Vec<&tap::HeldTap> = holder.taps.iter().collect();
+    ordered.sort_by_key(|one| (place(&said.cards, one), one.descriptor));
+    for held in ordered {
+        if !devices.contains(&&held.device) {
+            devices.push(&held.device);
+        }
+    }
+    let cards = devices.into_iter().map(|device| {
+        let by_command = holder
+            .taps
+            .iter()
+            .filter(|held| held.device == *device)
+            .find_map(|held| said.cards.get(place(&said.cards, held)).and_then(|card| card.mac));
+        let by_libvirt = status.and_then(|status| {
+            let named = |name: &str| matches!(device, TapDevice::Named(own) if own == name);
+            status.cards.iter().find(|(name, _)| named(name)).and_then(|(_, mac)| *mac)
+        });
+        let mac = by_libvirt.or(by_command);
+        let leased = mac.and_then(|mac| leases.get(&mac).cloned()).unwrap_or_default();
+        Card { device: device.clone(), mac, leased }
+    });
+    Guest {
+        pid: holder.pid,
+        start_time: holder.start_time,
+        monitor: monitor.into(),
+        cards: cards.collect(),
+        by_libvirt: status.map(|status| status.names.clone()),
+        by_process: said.names,
+    }
+}
+
+/// Which card of the command line a descriptor belongs to; one past the last if none says so.
+fn place(cards: &[NamedCard], held: &tap::HeldTap) -> usize {
+    let named = |card: &NamedCard| match &held.device {
+        TapDevice::Named(name) => card.interface.as_ref() == Some(name),
+        TapDevice::Index(_) => false,
+    };
+    let at = cards.iter().position(|card| named(card) || card.descriptors.contains(&held.descriptor));
+    at.unwrap_or(cards.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::facts::Names, *};
+    use crate::host::tap::HeldTap;
+
+    fn holder(arguments: &[&str], taps: &[(u32, &str)]) -> TapHolder {
+        TapHolder {
+            pid: 7,
+            start_time: 70,
+            command: "qemu-system-x86".into(),
+            arguments: arguments.iter().map(|&one| one.to_owned()).collect(),
+            taps: taps
+                .iter()
+                .map(|(descriptor, name)| HeldTap {
+                    descriptor: *descriptor,
+                    device: TapDevice::Named((*name).to_owned()),
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn cards_come_in_the_order_of_the_command_line_each_once() {
+        let line = [
+            "qemu",
+            "-netdev",
+            "tap,id=b,ifname=tapb,queues=2",
+            "-device",
+            "virtio-net,netdev=b,mac=52:54:00:00:00:0b",
+            "-netdev",
+            "tap,id=a,fd=9",
+            "-device",
+            "virtio-net,netdev=a,mac=52:54:00:00:00:0a",
+        ];
+        let guest = guest(&holder(&line, &[(9, "tapa"), (10, "tapb"), (11, "tapb")]), None, &Leases::new());
+        let cards: Vec<_> =
+            guest.cards.iter().map(|card| (card.device.clone(), card.mac.unwrap()[5])).collect();
+        let named = |name: &str| TapDevice::Named(name.into());
+        assert_eq!(cards, [(named("tapb"), 0xb), (named("tapa"), 0xa)]);
+    }
+
+    #[test]
+    fn libvirts_word_stands_beside_the_command_lines() {
+        let status = Status {
+            pid: 7,
+            names: Names { name: Some("db".into()), uuid: None },
+            cards: vec![("vnet0".into(), Some([2, 0, 0, 0, 0, 1]))],
+        };
+        let leases = Leases::from([([2, 0, 0, 0, 0, 1], vec!["192.0.2.7".parse().unwrap()])]);
+        let guest =
+            guest(&holder(&["qemu", "-name", "guest=other"], &[(5, "vnet0")]), Some(&status), &leases);
+        assert_eq!(guest.by_libvirt.unwrap().name.as_deref(), Some("db"));
+        assert_eq!(guest.by_process.name.as_deref(), Some("other"));
+        assert_eq!(guest.cards[0].leased, ["192.0.2.7".parse::<std::net::IpAddr>().unwrap()]);
+    }
+}

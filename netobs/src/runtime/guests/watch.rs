@@ -1,0 +1,86 @@
+//! Guests and the firewall's translations, kept current: looked at when the host's interfaces change, when rules
+//! change, and now and then.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::{
+    sync::{Notify, mpsc::Sender},
+    time::{sleep, timeout},
+};
+
+use super::read::{Guests, Places, read};
+use crate::{
+    failure,
+    host::nat_rules::{self, Changes, NatRules},
+};
+
+/// Status files and leases are announced by nobody.
+const EVERY: Duration = Duration::from_secs(10);
+/// Changes seldom come alone.
+const SETTLE: Duration = Duration::from_millis(100);
+/// `kube-proxy` rewrites its rules many times a second on a busy day; a dump of ten thousand takes 20 ms.
+const RULES_AT_MOST_EVERY: Duration = Duration::from_secs(2);
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    /// Guests.
+    pub guests: Guests,
+    /// Translations: read only while there are guests, or a reason why they are not known.
+    pub rules: Option<Result<Arc<NatRules>, Arc<str>>>,
+}
+
+/// Looks until the receiver is dropped: at once when `wake` is notified. Sends only what differs from before.
+pub async fn watch(places: Places, wake: Arc<Notify>, looks: Sender<Look>) {
+    let mut changes = Changes::listen().ok();
+    let mut before: Option<Look> = None;
+    let mut stale_rules = true;
+    loop {
+        let now = Timestamp::now().as_second();
+        let places = places.clone();
+        let Ok(guests) = tokio::task::spawn_blocking(move || read(&places, now)).await else { return };
+        let mut rules = before.as_ref().and_then(|look| look.rules.clone());
+        if guests.guests.is_empty() {
+            (rules, stale_rules) = (None, true);
+        } else if stale_rules || rules.is_none() {
+            let dumped = nat_rules::dump().await.map(Arc::new);
+            rules = Some(dumped.map_err(|error| Arc::from(failure::one_line(&error))));
+            // Without announcements, they are read every time.
+            stale_rules = changes.is_none();
+        }
+        let look = Look { guests, rules };
+        if before.as_ref().is_none_or(|before| before.differs(&look)) {
+            if looks.send(look.clone()).await.is_err() {
+                return;
+            }
+            before = Some(look);
+        }
+        tokio::select! {
+            () = looks.closed() => return,
+            () = wake.notified() => sleep(SETTLE).await,
+            () = sleep(EVERY) => {}
+            heard = changed(&mut changes) => {
+                if !heard {
+                    changes = None;
+                }
+                stale_rules = true;
+                // A guest that appears meanwhile does not wait.
+                timeout(RULES_AT_MOST_EVERY, wake.notified()).await.ok();
+            }
+        }
+    }
+}
+
+async fn changed(changes: &mut Option<Changes>) -> bool {
+    match changes {
+        Some(changes) => changes.next().await.is_ok(),
+        None => std::future::pending().await,
+    }
+}
+
+impl Look {
+    fn differs(&self, other: &Self) -> bool {
+        self.guests != other.guests || self.rules != other.rules
+    }
+}
