@@ -65,6 +65,12 @@ async fn run(settings: Settings, reports: watch::Sender<Arc<Report>>, shutdown: 
     if let Some(socket) = settings.docker_socket.clone() {
         tokio::spawn(runtime::docker::watch(socket, docker_updates));
     }
+    let (pod_updates, mut pods) = mpsc::channel(16);
+    let look_for_pods = Arc::new(Notify::new());
+    let sockets = settings.cri_socket.candidates();
+    if !sockets.is_empty() {
+        tokio::spawn(runtime::cri::watch(sockets, Arc::clone(&look_for_pods), pod_updates));
+    }
     let (guest_looks, mut guests) = mpsc::channel(1);
     let look_for_guests = Arc::new(Notify::new());
     let places = Places { libvirt: settings.libvirt_dir.clone(), leases: LIBVIRT_LEASES.into() };
@@ -114,10 +120,15 @@ async fn run(settings: Settings, reports: watch::Sender<Arc<Report>>, shutdown: 
                 if matters {
                     namespaces_due.get_or_insert(Instant::now() + NAMESPACES_AFTER);
                     look_for_guests.notify_one();
+                    look_for_pods.notify_one();
                 }
             }
             Some(update) = docker.recv() => {
                 observer.containers_changed(update);
+                namespaces_due = Some(Instant::now());
+            }
+            Some(update) = pods.recv() => {
+                observer.pods_changed(update);
                 namespaces_due = Some(Instant::now());
             }
             Some(look) = guests.recv() => observer.guests_changed(look),

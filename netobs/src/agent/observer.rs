@@ -28,6 +28,7 @@ use crate::{
     kernel::{self, AttachMode, Drain, Kernel, Options},
     report::{InterfaceState, Report},
     runtime::{
+        cri::facts::{PodUpdate, Pods, RuntimePod},
         facts::{Containers, RuntimeContainer, RuntimeUpdate},
         guests::watch::Look,
         namespaces::NamespaceReader,
@@ -49,6 +50,7 @@ pub(super) struct Observer {
     pub(super) uplinks: BTreeSet<u32>,
     synced: bool,
     pub(super) containers: Containers,
+    pub(super) pods: Pods,
     /// What was last seen of virtual machines; none before the first look.
     pub(super) guests: Option<Look>,
     pub(super) reader: NamespaceReader,
@@ -113,6 +115,7 @@ impl Observer {
             uplinks: BTreeSet::new(),
             synced: false,
             containers: Containers::default(),
+            pods: Pods::default(),
             guests: None,
             reader: NamespaceReader::default(),
             namespaces: Vec::new(),
@@ -170,8 +173,24 @@ impl Observer {
     /// Takes in what a runtime says.
     pub(super) fn containers_changed(&mut self, update: RuntimeUpdate) {
         self.containers.apply(update);
-        self.sockets.containers(&self.containers);
+        self.look_at_owners();
         self.judge();
+    }
+
+    /// Takes in what the pod runtime says.
+    pub(super) fn pods_changed(&mut self, update: PodUpdate) {
+        self.pods.apply(update);
+        self.look_at_owners();
+        self.judge();
+    }
+
+    /// Whose sockets on the host's stack are to be told from the host's own.
+    fn look_at_owners(&mut self) {
+        let containers = self.containers.by_id.values().filter(|one| one.is_host_network());
+        let containers = containers.map(|one| (&one.id, one.pid));
+        let pods = self.pods.by_sandbox.values().filter(|one| one.host_network);
+        let of_pods = pods.flat_map(|pod| pod.containers.iter().map(|one| (&one.id, one.pid)));
+        self.sockets.containers(containers.chain(of_pods));
     }
 
     /// Takes in what was seen of virtual machines.
@@ -182,9 +201,11 @@ impl Observer {
 
     /// Reads the network namespaces of the host.
     pub(super) async fn read_namespaces(&mut self) {
-        let containers: Vec<Arc<RuntimeContainer>> = self.containers.by_id.values().cloned().collect();
+        let containers = self.containers.by_id.values().map(|one| one.pid);
+        let pods = self.pods.by_sandbox.values().map(|one| one.pid);
+        let pids = containers.chain(pods).filter(|pid| *pid != 0).collect();
         self.namespaces_read = Instant::now();
-        match self.reader.read(&containers).await {
+        match self.reader.read(pids).await {
             Ok(found) => {
                 self.namespaces = found;
                 self.judge();
@@ -199,6 +220,7 @@ impl Observer {
             return;
         }
         let containers: Vec<Arc<RuntimeContainer>> = self.containers.by_id.values().cloned().collect();
+        let pods: Vec<Arc<RuntimePod>> = self.pods.by_sandbox.values().cloned().collect();
         let observed = Observed {
             node: &self.node,
             own_namespace: self.own_namespace,
@@ -207,6 +229,7 @@ impl Observer {
             uplinks: &self.uplinks,
             namespaces: &self.namespaces,
             containers: &containers,
+            pods: &pods,
             guests: self.guests.as_ref().map(|look| look.guests.guests.as_slice()).unwrap_or_default(),
             nat_rules: self.guests.as_ref().and_then(|look| look.rules.as_ref()?.as_deref().ok()),
             statements: &[],

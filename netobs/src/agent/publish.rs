@@ -16,7 +16,8 @@ use crate::{
     host::facts::{Facts, LinkCounters, LinkKind},
     kernel::Drain,
     report::{FlowRow, Health, InterfaceCounts, InterfaceState, MapUse, Report, SourceState, Totals, Unseen},
-    runtime::guests::read::LibvirtState,
+    runtime::{facts::RuntimeState, guests::read::LibvirtState},
+    settings::CriSocket,
 };
 
 type Counted = HashMap<u32, LinkCounters>;
@@ -116,19 +117,8 @@ fn interfaces(observer: &Observer, counted: &Counted) -> Vec<InterfaceCounts> {
 }
 
 fn sources(observer: &Observer, conntrack: &'static str) -> Vec<SourceState> {
-    use crate::runtime::facts::RuntimeState;
-    let docker = match (&observer.settings.docker_socket, &observer.containers.state) {
-        (None, _) => ("disabled", None),
-        (Some(_), None) => ("absent", Some("not asked yet".into())),
-        (Some(socket), Some(state)) => {
-            let detail = match state {
-                RuntimeState::Absent { .. } => format!("no socket at {}", socket.display()),
-                RuntimeState::Unreachable { why, .. } => why.to_string(),
-                RuntimeState::Ready { runtime, version, .. } => format!("{} {version}", runtime.name()),
-            };
-            (state.name(), Some(detail.into()))
-        }
-    };
+    let docker = runtime(observer.settings.docker_socket.is_some(), observer.containers.state.as_ref());
+    let cri = runtime(observer.settings.cri_socket != CriSocket::Off, observer.pods.state.as_ref());
     let owners = match &observer.owners {
         Ok(()) => ("ready", None),
         Err(why) => ("failing", Some(Arc::clone(why))),
@@ -141,6 +131,7 @@ fn sources(observer: &Observer, conntrack: &'static str) -> Vec<SourceState> {
     let state = |source, (state, detail)| SourceState { source, state, detail };
     vec![
         state("conntrack", (conntrack, None)),
+        state("cri", cri),
         state("docker", docker),
         state("libvirt", libvirt),
         state("netlink", ("ready", None)),
@@ -148,6 +139,21 @@ fn sources(observer: &Observer, conntrack: &'static str) -> Vec<SourceState> {
         state("qemu_process", monitors),
         state("socket_owners", owners),
     ]
+}
+
+/// A runtime that is asked, or not.
+fn runtime(asked: bool, state: Option<&RuntimeState>) -> State {
+    match (asked, state) {
+        (false, _) => ("disabled", None),
+        (true, None) => ("absent", Some("not asked yet".into())),
+        (true, Some(state)) => {
+            let detail = match state {
+                RuntimeState::Absent { why, .. } | RuntimeState::Unreachable { why, .. } => Arc::clone(why),
+                RuntimeState::Ready { runtime, version, .. } => format!("{runtime} {version}").into(),
+            };
+            (state.name(), Some(detail))
+        }
+    }
 }
 
 type State = (&'static str, Option<Arc<str>>);

@@ -15,7 +15,6 @@ use crate::{
     host::sockets::{held_by, mount_namespace},
     identity::sockets::{Connection, SocketOwners, ports},
     kernel::Kernel,
-    runtime::facts::Containers,
 };
 
 /// Flows are asked about until they are settled, and a tick longer.
@@ -38,13 +37,13 @@ impl Sockets {
         Self { owners: SocketOwners::new(own), read: HashMap::new(), unscanned: BTreeSet::new() }
     }
 
-    /// Takes in which containers there are on the host's network.
-    pub(super) fn containers(&mut self, containers: &Containers) {
+    /// Takes in which containers there are on the host's network, each with its first process.
+    pub(super) fn containers<'a>(&mut self, containers: impl Iterator<Item = (&'a Arc<str>, u32)>) {
         let mut read = HashMap::new();
-        for container in containers.by_id.values().filter(|one| one.is_host_network() && one.pid != 0) {
-            let key = (Arc::clone(&container.id), container.pid);
+        for (id, pid) in containers.filter(|(_, pid)| *pid != 0) {
+            let key = (Arc::clone(id), pid);
             let known = self.read.get(&key).copied();
-            if let Some(mount) = known.or_else(|| mount_namespace(container.pid)) {
+            if let Some(mount) = known.or_else(|| mount_namespace(pid)) {
                 read.insert(key, mount);
             }
         }

@@ -8,7 +8,7 @@ use crate::{
         facts::{Address, Facts, Link},
         nat_rules::NatRules,
     },
-    runtime::{facts::RuntimeContainer, guests::facts::Guest},
+    runtime::{cri::facts::RuntimePod, facts::RuntimeContainer, guests::facts::Guest},
 };
 
 /// Everything known at one moment.
@@ -29,6 +29,8 @@ pub struct Observed<'a> {
     pub namespaces: &'a [Namespace],
     /// Running containers, of all runtimes.
     pub containers: &'a [Arc<RuntimeContainer>],
+    /// Running pods, as the pod runtime has them.
+    pub pods: &'a [Arc<RuntimePod>],
     /// Virtual machines that hold taps of this host.
     pub guests: &'a [Arc<Guest>],
     /// The host's translations of sources, where they could be read.

@@ -118,10 +118,12 @@ impl RuntimeName {
 /// Whether a runtime answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuntimeState {
-    /// There is no socket.
+    /// There is no socket, or who answers there says that it has nothing of what is asked for.
     Absent {
         /// Since when (wall clock: it is shown, not computed with).
         since: Timestamp,
+        /// What was found instead, one line.
+        why: Arc<str>,
     },
     /// There is a socket, and what is behind it does not answer as it should.
     Unreachable {
@@ -132,8 +134,8 @@ pub enum RuntimeState {
     },
     /// It answers, and events are followed.
     Ready {
-        /// Who.
-        runtime: RuntimeName,
+        /// Who, by its own name: `docker`, `podman`, `containerd`, `cri-o`.
+        runtime: Arc<str>,
         /// Its version.
         version: Arc<str>,
         /// The API version spoken with it.

@@ -1,7 +1,9 @@
 //! Reading container runtimes and machine monitors: what runs here, as plain data, kept current.
 
 pub mod backoff;
+pub mod cri;
 pub mod docker;
 pub mod facts;
+pub mod follow;
 pub mod guests;
 pub mod namespaces;

@@ -13,7 +13,6 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::facts::RuntimeContainer;
 use crate::{
     host::{
         cgroup,
@@ -48,13 +47,12 @@ struct Inside {
 }
 
 impl NamespaceReader {
-    /// Every network namespace but our own. Those that interfaces of ours lead to are entered, if that is
+    /// Every network namespace but our own, each with a process in it and those of `pids` that are. Those that interfaces of ours lead to are entered, if that is
     /// allowed; [`NamespaceReader::refused`] says if it is not.
     ///
     /// # Errors
     /// The thread that reads `/proc` could not be started or did not survive.
-    pub async fn read(&mut self, containers: &[Arc<RuntimeContainer>]) -> Result<Vec<Namespace>> {
-        let pids: Vec<u32> = containers.iter().map(|one| one.pid).collect();
+    pub async fn read(&mut self, pids: Vec<u32>) -> Result<Vec<Namespace>> {
         let outside = tokio::task::spawn_blocking(move || outside(&pids));
         let (mut found, hidden) = outside.await.context("reading network namespaces")?;
         self.hidden = hidden;

@@ -93,6 +93,7 @@ mod tests {
             uplink = ["eth0", "eth1"]
             docker_socket = ""
             libvirt_dir = "/run/x"
+            cri_socket = "unix:///run/y.sock"
             attach = "clsact"
             log_level = "debug"
             log_format = "json"

@@ -43,6 +43,10 @@ pub struct Layer {
     #[arg(long, env = "NETOBS_DOCKER_SOCKET", value_name = "PATH")]
     pub docker_socket: Option<String>,
 
+    /// Pod runtime's socket, empty for none [default: the first of containerd's, CRI-O's and k3s's]
+    #[arg(long, env = "NETOBS_CRI_SOCKET", value_name = "PATH")]
+    pub cri_socket: Option<String>,
+
     /// Directory of libvirt's status files, empty for none [default: /run/libvirt/qemu]
     #[arg(long, env = "NETOBS_LIBVIRT_DIR", value_name = "PATH")]
     pub libvirt_dir: Option<String>,
@@ -73,6 +77,7 @@ impl Layer {
             max_flows: self.max_flows.or(below.max_flows),
             uplink: if self.uplink.is_empty() { below.uplink } else { self.uplink },
             docker_socket: self.docker_socket.or(below.docker_socket),
+            cri_socket: self.cri_socket.or(below.cri_socket),
             libvirt_dir: self.libvirt_dir.or(below.libvirt_dir),
             attach: self.attach.or(below.attach),
             log_level: self.log_level.or(below.log_level),

@@ -24,6 +24,9 @@ pub const WEB_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net
 pub const SOCKET: &str = "/run/netobs/netobs.sock";
 /// Where Docker listens unless told otherwise.
 pub const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+/// Where pod runtimes listen unless told otherwise, the first that exists.
+pub const CRI_SOCKETS: [&str; 3] =
+    ["/run/containerd/containerd.sock", "/run/crio/crio.sock", "/run/k3s/containerd/containerd.sock"];
 /// Where libvirt keeps the status of running guests unless told otherwise.
 pub const LIBVIRT_DIR: &str = "/run/libvirt/qemu";
 /// Label sets of a metric unless told otherwise.
@@ -61,6 +64,9 @@ pub struct Settings {
     /// Docker's API socket, if it is to be asked.
     #[serde(serialize_with = "empty_for_none")]
     pub docker_socket: Option<PathBuf>,
+    /// The pod runtime's socket, if pods are to be asked for.
+    #[serde(skip_serializing_if = "CriSocket::is_auto")]
+    pub cri_socket: CriSocket,
     /// Where libvirt's status files are, if they are to be read.
     #[serde(serialize_with = "empty_for_none")]
     pub libvirt_dir: Option<PathBuf>,
@@ -97,6 +103,11 @@ impl Settings {
                 "" => None,
                 path => Some(absolute("docker-socket", path)?),
             },
+            cri_socket: match layer.cri_socket.as_deref() {
+                None => CriSocket::Auto,
+                Some("") => CriSocket::Off,
+                Some(path) => CriSocket::At(absolute("cri-socket", path)?),
+            },
             libvirt_dir: match layer.libvirt_dir.as_deref().unwrap_or(LIBVIRT_DIR) {
                 "" => None,
                 path if path.starts_with('/') && !path.contains('\0') => Some(PathBuf::from(path)),
@@ -126,6 +137,40 @@ impl Settings {
             )));
         }
         Ok(settings)
+    }
+}
+
+/// Where pods are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CriSocket {
+    /// The first of [`CRI_SOCKETS`] that exists.
+    Auto,
+    /// Nowhere.
+    Off,
+    /// Here.
+    At(PathBuf),
+}
+
+impl CriSocket {
+    const fn is_auto(&self) -> bool {
+        matches!(self, Self::Auto)
+    }
+
+    /// The sockets to try, in order; none if pods are not to be asked for.
+    #[must_use]
+    pub fn candidates(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Auto => CRI_SOCKETS.iter().map(PathBuf::from).collect(),
+            Self::Off => Vec::new(),
+            Self::At(path) => vec![path.clone()],
+        }
+    }
+}
+
+impl Serialize for CriSocket {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let path = if let Self::At(path) = self { path } else { Path::new("") };
+        serializer.collect_str(&path.display())
     }
 }
 
@@ -208,6 +253,8 @@ mod tests {
         let layer = Layer {
             uplink: vec!["eth0".into()],
             docker_socket: Some(String::new()),
+            cri_socket: Some(String::new()),
+            libvirt_dir: Some(String::new()),
             attach: Some(Attach::Clsact),
             max_series: Some(7),
             ..Layer::default()

@@ -188,6 +188,7 @@ impl Host {
             uplinks: &BTreeSet::from([2]),
             namespaces: &self.namespaces,
             containers: &self.containers,
+            pods: &[],
             guests: &[],
             nat_rules: None,
             statements: &[],

@@ -15,7 +15,7 @@ use crate::{
         observed::Observed,
         text,
     },
-    runtime::{facts::RuntimeNetwork, guests::facts::Card},
+    runtime::{cri::facts::RuntimePod, facts::RuntimeNetwork, guests::facts::Card},
 };
 
 /// Most addresses taken from the neighbour table for one interface: behind a guest's bridge there may be
@@ -53,6 +53,7 @@ pub(super) fn of(draft: &Draft<'_>, observed: &Observed<'_>) -> Vec<Attachment> 
         found.push(own(link, network, draft, observed));
     }
     found.extend(networks.into_iter().map(|network| shared(network, facts)));
+    found.extend(draft.pod.filter(|pod| draft.links.is_empty() && !pod.addresses.is_empty()).map(unattached));
     found
 }
 
@@ -106,10 +107,17 @@ fn own(
     if let Some(network) = network {
         addresses.extend(network.address.into_iter().chain(network.address6), Provenance::DockerApi);
     }
-    if let (Some(inner), Some(namespace)) = (inner, draft.namespace) {
+    let of_it = inner.zip(draft.namespace).map(|(inner, namespace)| {
         let of_it = namespace.addresses.iter().filter(|one| one.link == inner.index && is_reachable(one));
-        addresses.extend(of_it.map(|one| one.address), Provenance::Netns);
+        of_it.map(|one| one.address).collect::<Vec<_>>()
+    });
+    if let Some(pod) = draft.pod {
+        // Its addresses are those of its first interface, unless inside it is seen which has them.
+        let is_first = draft.links.first().is_some_and(|first| first.index == link.index);
+        let here = |address: &&IpAddr| of_it.as_ref().map_or(is_first, |of_it| of_it.contains(address));
+        addresses.extend(pod.addresses.iter().filter(here).copied(), Provenance::Cri);
     }
+    addresses.extend(of_it.into_iter().flatten(), Provenance::Netns);
     let card = card(link, draft);
     let mac = network.and_then(|one| one.mac).or_else(|| inner.and_then(|one| one.mac));
     let mut mac = mac.or_else(|| card.and_then(|one| one.mac));
@@ -169,6 +177,26 @@ fn shared(network: &RuntimeNetwork, facts: &Facts) -> Attachment {
             own: false,
         },
         segment: link.map(|one| parent_segment(Some(one.index), facts)),
+        known_by: addresses.by,
+        learned_mac: false,
+    }
+}
+
+/// A pod of which no interface is to be seen: its network plug-in hung it below a device of the host (macvlan, ipvlan,
+/// a card of its own). Its addresses are the routed network's.
+fn unattached(pod: &RuntimePod) -> Attachment {
+    let mut addresses = Known::default();
+    addresses.extend(pod.addresses.iter().copied(), Provenance::Cri);
+    Attachment {
+        interface: Interface {
+            name: "".into(),
+            index: 0,
+            mac: None,
+            addresses: addresses.list,
+            mode: Some(Mode::Cni),
+            own: false,
+        },
+        segment: Some(0),
         known_by: addresses.by,
         learned_mac: false,
     }

@@ -8,10 +8,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::stack::{self, Anchor, Draft, Generations, StackKey};
-use crate::{
-    identity::observed::{Namespace, Observed},
-    runtime::facts::RuntimeContainer,
-};
+use crate::identity::observed::{Namespace, Observed};
 
 /// Where everything was last time. While a container is taken down, its process is gone before its
 /// interfaces, and the kernel no longer says where their other ends are: then what was known goes on.
@@ -19,7 +16,7 @@ use crate::{
 pub(super) struct Before {
     /// By interface index, with the interface's generation.
     links: HashMap<u32, (u64, StackKey)>,
-    /// By container id, with its start.
+    /// By the id of a container or a pod's sandbox, with its start.
     containers: HashMap<Arc<str>, (Option<Timestamp>, StackKey)>,
     /// What was in each namespace, by inode.
     namespaces: HashMap<u64, HashSet<Anchor>>,
@@ -36,9 +33,9 @@ impl Before {
     pub(super) fn remember(&mut self, draft: &Draft<'_>, generations: &Generations) {
         let links = draft.links.iter();
         self.links.extend(links.map(|one| (one.index, (generations.of(one.index), draft.key.clone()))));
-        let containers = draft.containers.iter();
-        self.containers
-            .extend(containers.map(|one| (Arc::clone(&one.id), (one.started_at, draft.key.clone()))));
+        let containers = draft.containers.iter().map(|one| (&one.id, one.started_at));
+        let all = containers.chain(draft.pod.map(|pod| (&pod.sandbox, pod.created_at)));
+        self.containers.extend(all.map(|(id, start)| (Arc::clone(id), (start, draft.key.clone()))));
     }
 
     /// The interface is gone.
@@ -59,11 +56,12 @@ impl Before {
 
     pub(super) fn of_container(
         &self,
-        container: &RuntimeContainer,
+        id: &str,
+        started_at: Option<Timestamp>,
         now: &HashMap<u64, &Namespace>,
     ) -> Option<StackKey> {
-        let (started_at, key) = self.containers.get(&container.id)?;
-        (*started_at == container.started_at && self.is_still(key, now)).then(|| key.clone())
+        let (before, key) = self.containers.get(id)?;
+        (*before == started_at && self.is_still(key, now)).then(|| key.clone())
     }
 
     /// Whether a namespace of this inode, if there is one, may be the one that had it before.

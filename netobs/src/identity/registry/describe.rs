@@ -14,6 +14,7 @@ use crate::{
         observed::Observed,
     },
     runtime::{
+        cri::facts::{PodContainer, RuntimePod},
         facts::{RuntimeContainer, RuntimeNetwork},
         guests::facts::{Guest, Names},
     },
@@ -24,6 +25,7 @@ pub(super) fn identity(draft: &Draft<'_>, observed: &Observed<'_>) -> Identity {
     let cgroups = cgroups(draft, observed.own_cgroup);
     let mut claims: Vec<Claim> = Vec::new();
     claims.extend(draft.containers.first().map(|one| of_container(one, observed.containers)));
+    claims.extend(draft.pod.map(of_pod));
     claims.extend(draft.guest.into_iter().flat_map(of_guest));
     claims.extend(cgroups.iter().map(of_cgroup));
     if draft.namespace.is_some() || draft.key.inode().is_some() {
@@ -66,6 +68,19 @@ fn of_container(container: &RuntimeContainer, all: &[Arc<RuntimeContainer>]) -> 
         runtime: Some(container.runtime.name().into()),
         mode: mode_of(container, all),
         ..Claim::by(Provenance::DockerApi)
+    }
+}
+
+fn of_pod(pod: &RuntimePod) -> Claim {
+    Claim {
+        kind: Some(Kind::POD),
+        name: Some(Arc::clone(&pod.name)),
+        namespace: Some(Arc::clone(&pod.namespace)),
+        workload: pod.workload.clone(),
+        uid: Some(Arc::clone(&pod.uid)),
+        runtime: Some(Arc::clone(&pod.runtime)),
+        mode: Some(if pod.host_network { Mode::Host } else { Mode::Cni }),
+        ..Claim::by(Provenance::Cri)
     }
 }
 
@@ -133,7 +148,7 @@ pub(super) fn endpoint(
     draft: &Draft<'_>,
     identity: &Identity,
     own_namespace: u64,
-    interfaces: Vec<Interface>,
+    mut interfaces: Vec<Interface>,
     also: impl IntoIterator<Item = Provenance>,
 ) -> Endpoint {
     let is_guest = draft.links.iter().any(|one| !matches!(one.kind, LinkKind::Veth));
@@ -145,6 +160,10 @@ pub(super) fn endpoint(
         (None, None, Some(link)) => crate::identity::text::clean(&link.name).into(),
         (None, None, None) => "unknown".into(),
     };
+    if kind == Kind::POD {
+        // However its network plug-in switches or routes it.
+        interfaces.iter_mut().for_each(|one| one.mode = Some(Mode::Cni));
+    }
     let mut provenance = identity.provenance.clone();
     provenance.extend(also);
     provenance.sort_unstable();
@@ -201,6 +220,14 @@ fn default_mode(kind: Kind, interfaces: &[Interface]) -> Option<Mode> {
 }
 
 fn containers(draft: &Draft<'_>, identity: &Identity) -> Vec<Container> {
+    if let Some(pod) = draft.pod {
+        let one = |of: &PodContainer| Container {
+            id: Arc::clone(&of.id),
+            name: Arc::clone(&of.name),
+            image: (!of.image.is_empty()).then(|| Arc::clone(&of.image)),
+        };
+        return pod.containers.iter().map(one).collect();
+    }
     if draft.containers.is_empty() {
         // Known by its cgroup only; a pod's UID is no container.
         let alone = identity.uid.as_ref().filter(|_| identity.kind == Some(Kind::CONTAINER));

@@ -44,6 +44,7 @@ impl<'d, 'a> Found<'d, 'a> {
         let mut endpoint = describe::endpoint(number, draft, &identity, own, interfaces, also);
         if let Some(slot) = kept
             && draft.containers.is_empty()
+            && draft.pod.is_none()
         {
             endpoint.containers.clone_from(&slot.endpoint.containers);
         }

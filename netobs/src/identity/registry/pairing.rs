@@ -18,7 +18,7 @@ use crate::{
         cgroup,
         observed::{Namespace, Observed, Process},
     },
-    runtime::{facts::RuntimeContainer, guests::facts::Guest},
+    runtime::{cri::facts::RuntimePod, facts::RuntimeContainer, guests::facts::Guest},
 };
 
 /// Containers that join a container that joins …; Docker refuses a second step, others may not.
@@ -35,6 +35,10 @@ pub(super) fn draft<'a>(
     for container in observed.containers {
         let key = places.of_container(container);
         draft_of(&mut drafts, key).add_container(container);
+    }
+    for pod in observed.pods {
+        let key = places.of_pod(pod);
+        draft_of(&mut drafts, key).add_pod(pod);
     }
     for link in observed.facts.links.values() {
         if observed.uplinks.contains(&link.index) {
@@ -123,6 +127,11 @@ impl<'a> Places<'a> {
         known.unwrap_or_else(|| StackKey::Container(Arc::clone(&container.id)))
     }
 
+    fn of_pod(&self, pod: &RuntimePod) -> StackKey {
+        let known = self.containers.get(&*pod.sandbox).cloned();
+        known.unwrap_or_else(|| StackKey::Container(Arc::clone(&pod.sandbox)))
+    }
+
     /// Who is behind a veth: `None` where both ends are the host's.
     fn behind_veth(&self, link: &Link, before: impl FnOnce() -> Option<StackKey>) -> Option<StackKey> {
         if let Some(nsid) = link.peer_namespace {
@@ -196,7 +205,9 @@ fn place_containers<'a>(
             .map(|(inode, _)| *inode);
         let inode =
             by_process.or_else(|| by_path.get(sandbox_name(container.sandbox_key.as_deref()?)?).copied());
-        inode.map(StackKey::Namespace).or_else(|| before.of_container(container, namespaces))
+        inode
+            .map(StackKey::Namespace)
+            .or_else(|| before.of_container(&container.id, container.started_at, namespaces))
     };
     let mut places: HashMap<&str, StackKey> = HashMap::new();
     for container in observed.containers {
@@ -211,7 +222,37 @@ fn place_containers<'a>(
             places.insert(&container.id, key);
         }
     }
+    for pod in observed.pods {
+        if let Some(key) = place_pod(pod, observed, before, namespaces, &by_pid, &by_path) {
+            places.insert(&pod.sandbox, key);
+        }
+    }
     places
+}
+
+/// By the sandbox's process, by the file its namespace is kept in, or by a process in the pod's cgroup.
+fn place_pod(
+    pod: &RuntimePod,
+    observed: &Observed<'_>,
+    before: &Before,
+    namespaces: &HashMap<u64, &Namespace>,
+    by_pid: &HashMap<u32, (u64, &Process)>,
+    by_path: &HashMap<&str, u64>,
+) -> Option<StackKey> {
+    if pod.host_network {
+        return Some(StackKey::HostContainer(Arc::clone(&pod.sandbox)));
+    }
+    let by_process = by_pid.get(&pod.pid).filter(|(_, process)| is_process_of(process, &pod.sandbox));
+    let by_file = || by_path.get(sandbox_name(pod.netns.as_deref()?)?).copied();
+    let by_cgroup = || {
+        let of_it = |process: &Process| {
+            cgroup::identify(&process.cgroup).is_some_and(|found| found.pod_uid.as_ref() == Some(&pod.uid))
+        };
+        observed.namespaces.iter().find(|one| one.processes.iter().any(of_it)).map(|one| one.inode)
+    };
+    let inode = by_process.map(|(inode, _)| *inode).or_else(by_file).or_else(by_cgroup);
+    let known = inode.map(StackKey::Namespace);
+    known.or_else(|| before.of_container(&pod.sandbox, pod.created_at, namespaces))
 }
 
 fn follow_joins(

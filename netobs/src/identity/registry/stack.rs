@@ -13,7 +13,7 @@ use crate::{
         tap::TapDevice,
     },
     identity::observed::Namespace,
-    runtime::{facts::RuntimeContainer, guests::facts::Guest},
+    runtime::{cri::facts::RuntimePod, facts::RuntimeContainer, guests::facts::Guest},
 };
 
 /// By what a stack is told from the others at one moment, the best there is.
@@ -23,7 +23,7 @@ pub(super) enum StackKey {
     Namespace(u64),
     /// By the container it was made for: its namespace is not known.
     Container(Arc<str>),
-    /// By the container alone: it uses the host's stack.
+    /// By the container, or the pod's sandbox, alone: it uses the host's stack.
     HostContainer(Arc<str>),
     /// By the process of its monitor: a virtual machine, whatever number of taps it holds.
     Guest { pid: u32, start_time: u64 },
@@ -69,6 +69,7 @@ pub(super) struct Draft<'a> {
     pub(super) key: StackKey,
     pub(super) namespace: Option<&'a Namespace>,
     pub(super) guest: Option<&'a Guest>,
+    pub(super) pod: Option<&'a RuntimePod>,
     /// The one it was made for first.
     pub(super) containers: Vec<&'a Arc<RuntimeContainer>>,
     /// The host's ends.
@@ -82,6 +83,7 @@ impl<'a> Draft<'a> {
             key,
             namespace: None,
             guest: None,
+            pod: None,
             containers: Vec::new(),
             links: Vec::new(),
             anchors: HashSet::new(),
@@ -91,6 +93,12 @@ impl<'a> Draft<'a> {
     pub(super) fn add_namespace(&mut self, namespace: &'a Namespace) {
         self.namespace = Some(namespace);
         self.anchors.extend(anchors_of(namespace));
+    }
+
+    pub(super) fn add_pod(&mut self, pod: &'a RuntimePod) {
+        let (id, started_at) = (Arc::clone(&pod.sandbox), pod.created_at);
+        self.anchors.insert(Anchor::Container { id, started_at });
+        self.pod = Some(pod);
     }
 
     pub(super) fn add_guest(&mut self, guest: &'a Guest) {

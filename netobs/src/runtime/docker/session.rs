@@ -19,7 +19,10 @@ use super::{
     http::{Client, Reply},
     wire::{Inspected, Listed, Network, Version},
 };
-use crate::runtime::facts::{RuntimeContainer, RuntimeState, RuntimeUpdate};
+use crate::runtime::{
+    facts::{RuntimeContainer, RuntimeState, RuntimeUpdate},
+    follow::End,
+};
 
 /// How often everything is listed although events are followed.
 const RELIST: Duration = Duration::from_secs(30);
@@ -34,21 +37,6 @@ const EVENTS: &str = "events?filters=%7B%22type%22%3A%5B%22container%22%2C%22net
 const VERSION_LIMIT: usize = 64 * 1024;
 const LIST_LIMIT: usize = 16 * 1024 * 1024;
 const INSPECT_LIMIT: usize = 4 * 1024 * 1024;
-
-/// Why a session ended.
-#[derive(Debug)]
-pub(super) enum End {
-    /// Nobody listens to the updates any more.
-    NobodyListens,
-    /// The runtime failed us.
-    Failed(anyhow::Error),
-}
-
-impl From<anyhow::Error> for End {
-    fn from(error: anyhow::Error) -> Self {
-        Self::Failed(error)
-    }
-}
 
 /// A connection to one runtime and what was read over it.
 pub(super) struct Session<'a> {
@@ -95,7 +83,7 @@ impl<'a> Session<'a> {
         session.relist().await?;
         session
             .send(RuntimeUpdate::State(RuntimeState::Ready {
-                runtime: session.dialect.runtime,
+                runtime: session.dialect.runtime.name().into(),
                 version: Arc::clone(&session.dialect.version),
                 api: Arc::clone(&session.dialect.api),
             }))

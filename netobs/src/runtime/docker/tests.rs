@@ -17,11 +17,14 @@ use tokio::{
 };
 
 use super::{
-    SocketFile,
+    Engine,
     fixtures::{INSPECT, NETWORKS, VERSION, WEB},
     watch,
 };
-use crate::runtime::facts::{RuntimeState, RuntimeUpdate};
+use crate::runtime::{
+    facts::{RuntimeState, RuntimeUpdate},
+    follow::SocketFile,
+};
 
 /// A socket in a directory of its own, removed at the end.
 struct Place {
@@ -335,14 +338,15 @@ async fn a_daemon_that_returns_is_listed_again_within_seconds() {
 async fn a_socket_made_anew_ends_the_wait_and_the_same_one_does_not() {
     let place = Place::new();
     drop(place.listen());
+    let engine = Engine { socket: place.socket.clone() };
     let before = SocketFile::read(&place.socket).await;
-    let same = timeout(Duration::from_millis(1_200), before.made_anew(&place.socket)).await;
+    let same = timeout(Duration::from_millis(1_200), before.made_anew(&engine)).await;
     assert!(same.is_err(), "nothing has changed");
     std::fs::remove_file(&place.socket).unwrap();
-    let gone = timeout(Duration::from_millis(1_200), before.made_anew(&place.socket)).await;
+    let gone = timeout(Duration::from_millis(1_200), before.made_anew(&engine)).await;
     assert!(gone.is_err(), "a socket that is gone is no reason to try");
     drop(place.listen());
-    assert!(timeout(Duration::from_secs(2), before.made_anew(&place.socket)).await.is_ok());
+    assert!(timeout(Duration::from_secs(2), before.made_anew(&engine)).await.is_ok());
 }
 
 #[tokio::test]

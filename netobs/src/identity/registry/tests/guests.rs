@@ -70,7 +70,11 @@ fn a_guest_with_two_cards_is_one_endpoint() {
     world.guests.push(guest(500, "web", &[13, 12]));
     let found = world.look().behind(12);
     assert_eq!((world.ids(), &*found.id), (vec!["host".to_owned(), "vm/web".to_owned()], "vm/web"));
-    assert_eq!(world.registry.resolve(before), found.number, "what was counted for its interfaces is its own");
+    assert_eq!(
+        world.registry.resolve(before),
+        found.number,
+        "what was counted for its interfaces is its own"
+    );
     let names: Vec<_> = found.interfaces.iter().map(|one| &*one.name).collect();
     assert_eq!(names, ["tap13", "tap12"]);
     assert_eq!(found.interfaces[0].mac, Some(mac(0x50 + 13)));

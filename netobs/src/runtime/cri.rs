@@ -1,0 +1,68 @@
+//! The container runtime interface (containerd, CRI-O, whoever serves a kubelet) at a unix socket → pods, kept
+//! current, without the Kubernetes API. Whatever is behind the socket, this waits, bounds and says so once.
+//!
+//! Messages: `k8s.io/cri-api`, pkg/apis/runtime/v1/api.proto.
+
+mod client;
+mod convert;
+mod events;
+pub mod facts;
+mod owner;
+mod session;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::sync::{Notify, mpsc::Sender};
+
+use self::{
+    facts::PodUpdate,
+    session::{Pace, Session},
+};
+use super::{
+    facts::RuntimeState,
+    follow::{End, Source, follow},
+};
+
+struct Cri {
+    sockets: Vec<PathBuf>,
+    wake: Arc<Notify>,
+    pace: Pace,
+}
+
+impl Source for Cri {
+    type Update = PodUpdate;
+
+    const WHAT: &'static str = "pod runtime";
+
+    /// The first there is; else the first that was named.
+    fn socket(&self) -> PathBuf {
+        let found = self.sockets.iter().find(|path| path.exists()).or(self.sockets.first());
+        found.cloned().unwrap_or_default()
+    }
+
+    fn state(state: RuntimeState) -> PodUpdate {
+        PodUpdate::State(state)
+    }
+
+    fn session(
+        &self,
+        socket: &Path,
+        updates: &Sender<PodUpdate>,
+        ready: impl FnOnce(&str) + Send,
+    ) -> impl Future<Output = End> + Send {
+        Session::run(socket, updates, &self.wake, self.pace, ready)
+    }
+}
+
+/// Follows the runtime at the first of `sockets` that exists until nobody listens to `updates` any more; looks at
+/// once when `wake` is notified. Every call is limited to 2 s and 16 MiB; pauses are those of [`follow`].
+pub async fn watch(sockets: Vec<PathBuf>, wake: Arc<Notify>, updates: Sender<PodUpdate>) {
+    follow(Cri { sockets, wake, pace: Pace::default() }, updates).await;
+}

@@ -1,0 +1,88 @@
+//! That something changed at a pod runtime: its own events, containerd's, or none.
+
+use std::future::pending;
+
+use tokio::{sync::mpsc, task::JoinSet};
+use tonic::{Code, Status, Streaming};
+
+use super::{
+    client::{Client, is_not_offered},
+    wire::{Event, GetEventsRequest, SubscribeRequest},
+};
+
+/// What was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Something changed.
+    Change,
+    /// The stream broke: the runtime goes down.
+    End,
+}
+
+/// Whoever tells of changes, listened to by a task that ends with this value.
+pub(super) struct Events {
+    heard: mpsc::Receiver<Heard>,
+    _listener: JoinSet<()>,
+}
+
+impl Events {
+    /// Listens for containerd's events, or the runtime interface's own (CRI-O; containerd 1.7 and later), whichever
+    /// the server has.
+    pub(super) fn open(client: Client) -> Self {
+        // One is enough: it says that there is something to be read.
+        let (tell, heard) = mpsc::channel(1);
+        let mut listener = JoinSet::new();
+        listener.spawn(async move {
+            if listen(client, &tell).await.is_some() {
+                tell.send(Heard::End).await.ok();
+            }
+            tell.closed().await;
+        });
+        Self { heard, _listener: listener }
+    }
+
+    /// Waits for an event; for ever where there is nobody to tell of them.
+    pub(super) async fn next(&mut self) -> Heard {
+        match self.heard.recv().await {
+            Some(heard) => heard,
+            None => pending().await,
+        }
+    }
+}
+
+/// Until the stream breaks; `None` where the server has none.
+async fn listen(mut client: Client, tell: &mpsc::Sender<Heard>) -> Option<()> {
+    const CONTAINERD: &str = "/containerd.services.events.v1.Events/Subscribe";
+    const CRI: &str = "/runtime.v1.RuntimeService/GetContainerEvents";
+    let topics = ["/tasks/start", "/tasks/exit", "/containers/delete"];
+    let filter = |topic| format!("namespace==k8s.io,topic==\"{topic}\"");
+    let filters = topics.map(filter).to_vec();
+    let subscribed = client.stream(CONTAINERD, SubscribeRequest { filters }).await;
+    if !is_missing(&hear(subscribed, tell).await) {
+        return Some(());
+    }
+    let asked = client.stream(CRI, GetEventsRequest {}).await;
+    (!is_missing(&hear(asked, tell).await)).then_some(())
+}
+
+/// Tells of each event until the stream ends, with the status it ends with: that there is none may be said at once
+/// or in place of the first event.
+async fn hear(opened: Result<Streaming<Event>, Status>, tell: &mpsc::Sender<Heard>) -> Status {
+    let mut stream = match opened {
+        Ok(stream) => stream,
+        Err(status) => return status,
+    };
+    loop {
+        match stream.message().await {
+            // One that waits to be heard says the same.
+            Ok(Some(Event {})) => drop(tell.try_send(Heard::Change)),
+            Ok(None) => return Status::ok(""),
+            Err(status) => return status,
+        }
+    }
+}
+
+/// Some servers do not know the service, some know it and refuse.
+fn is_missing(status: &Status) -> bool {
+    is_not_offered(status) || matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated)
+}
