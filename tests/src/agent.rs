@@ -82,6 +82,12 @@ pub fn arguments(directory: &Path, docker_socket: &Path, more: &[&str]) -> Vec<S
         "--web-listen=127.0.0.1:9778".into(),
         format!("--docker-socket={}", docker_socket.display()),
     ];
+    // The machine's own runtimes are none of the lab's.
+    for option in ["--cri-socket=", "--libvirt-dir="] {
+        if !more.iter().any(|word| word.starts_with(option)) {
+            arguments.push(option.into());
+        }
+    }
     arguments.extend(more.iter().map(|&word| word.to_owned()));
     arguments
 }

@@ -59,6 +59,33 @@ pub fn tar(root: &Path) -> Command {
     tar
 }
 
+/// Writes the directory as an image of this name that sleeps, in the form `docker save` gives it and `ctr images
+/// import` takes.
+///
+/// # Errors
+/// When the archive cannot be written.
+pub fn archive(root: &Path, name: &str, to: &Path) -> Result<()> {
+    let directory = tempfile::tempdir_in(to.parent().unwrap_or(Path::new("/")))?;
+    let layer = directory.path().join("layer.tar");
+    run(tar(root).arg("-f").arg(&layer))?;
+    let sum = run(command("sha256sum", [] as [&str; 0]).arg(&layer))?;
+    let sum = sum.split_whitespace().next().context("no sum")?;
+    let config = serde_json::json!({
+        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+        "os": "linux",
+        "config": {"Entrypoint": ["/bin/sleep", "100000"], "Env": ["PATH=/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{sum}")]},
+    });
+    let manifest =
+        serde_json::json!([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]);
+    fs::write(directory.path().join("config.json"), config.to_string())?;
+    fs::write(directory.path().join("manifest.json"), manifest.to_string())?;
+    let mut pack = command("tar", ["-C"]);
+    pack.arg(directory.path()).arg("-cf").arg(to).args(["manifest.json", "config.json", "layer.tar"]);
+    run(&mut pack)?;
+    Ok(())
+}
+
 fn loaded_by(program: &Path) -> Result<Vec<PathBuf>> {
     // `ldd` fails for a static program: it loads nothing.
     let listing = run(command("ldd", [] as [&str; 0]).arg(program)).unwrap_or_default();

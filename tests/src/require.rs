@@ -31,6 +31,11 @@ pub const DOCKER: Tier = Tier {
         "busybox",
     ],
 };
+/// Pods of a real containerd.
+pub const PODS: Tier = Tier {
+    name: "pods",
+    programs: &["ip", "nsenter", "iptables", "containerd", "ctr", "runc", "busybox", "/usr/lib/cni/bridge"],
+};
 /// A real Prometheus.
 pub const PROMETHEUS: Tier =
     Tier { name: "prometheus", programs: &["prometheus", "promtool", "ip", "nsenter"] };

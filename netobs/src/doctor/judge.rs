@@ -5,7 +5,7 @@ use super::{
         Check,
         CheckStatus::{self, Degraded, Missing, Ok},
     },
-    read::{DockerAnswer, Findings},
+    read::{Answer, Findings},
 };
 use crate::{
     api::Occupant,
@@ -46,6 +46,8 @@ pub fn checks(findings: &Findings) -> Vec<Check> {
         cgroup(environment),
         conntrack(environment),
         docker(findings),
+        cri(findings),
+        libvirt(findings),
         agent(findings),
     ]);
     all
@@ -168,22 +170,62 @@ fn conntrack(environment: &Environment) -> Check {
 fn docker(findings: &Findings) -> Check {
     let path = findings.docker_socket.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     let (status, found, fix) = match &findings.docker {
-        DockerAnswer::Off => (Ok, "switched off".to_owned(), ""),
-        DockerAnswer::Answers => (Ok, format!("{path} answers"), ""),
-        DockerAnswer::Absent => (
+        Answer::Off => (Ok, "switched off".to_owned(), ""),
+        Answer::Answers => (Ok, format!("{path} answers"), ""),
+        Answer::Absent => (
             Degraded,
             format!("nobody listens at {path}"),
             "start Docker, or name its socket with --docker-socket (empty: do not look); until then containers are \
              told apart by cgroup and namespace",
         ),
-        DockerAnswer::Denied => (Missing, format!("{path}: permission denied"), "run as root"),
-        DockerAnswer::Wrong(said) => (
+        Answer::Denied => (Missing, format!("{path}: permission denied"), "run as root"),
+        Answer::Wrong(said) => (
             Missing,
             format!("{path}: {said}"),
             "look after the Docker daemon, or name its socket with --docker-socket",
         ),
     };
     check("docker", status, found, "names of containers", fix)
+}
+
+/// A host without pods lacks nothing; one whose runtime was named, or misbehaves, does.
+fn cri(findings: &Findings) -> Check {
+    let path = findings.cri_socket.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    let (status, found, fix) = match &findings.cri {
+        Answer::Off => (Ok, "switched off".to_owned(), ""),
+        Answer::Answers => (Ok, format!("{path} answers"), ""),
+        Answer::Absent if !findings.cri_is_named => (Ok, "nobody runs pods here".to_owned(), ""),
+        Answer::Absent => (
+            Degraded,
+            format!("nobody runs pods at {path}"),
+            "start the pod runtime, or name its socket with --cri-socket; until then pods are told apart by cgroup \
+             and namespace",
+        ),
+        Answer::Denied => (Missing, format!("{path}: permission denied"), "run as root"),
+        Answer::Wrong(said) => (
+            Missing,
+            format!("{path}: {said}"),
+            "look after the pod runtime, or name its socket with --cri-socket",
+        ),
+    };
+    check("cri", status, found, "names of pods", fix)
+}
+
+fn libvirt(findings: &Findings) -> Check {
+    let path = findings.libvirt_dir.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    let (status, found, fix) = match &findings.libvirt {
+        Answer::Off => (Ok, "switched off".to_owned(), ""),
+        Answer::Answers => (Ok, format!("{path} can be read"), ""),
+        Answer::Absent => (Ok, "no libvirt here".to_owned(), ""),
+        Answer::Denied => (Missing, format!("{path}: permission denied"), "run as root"),
+        Answer::Wrong(said) => (
+            Degraded,
+            said.clone(),
+            "let netobs read the status files, or name their directory with --libvirt-dir; until then guests go by \
+             the command lines of their monitors",
+        ),
+    };
+    check("libvirt", status, found, "names of virtual machines", fix)
 }
 
 fn agent(findings: &Findings) -> Check {
@@ -233,7 +275,12 @@ mod tests {
             socket: "/run/netobs/netobs.sock".into(),
             agent: Occupant::Alive(Some(7)),
             docker_socket: Some("/var/run/docker.sock".into()),
-            docker: DockerAnswer::Answers,
+            docker: Answer::Answers,
+            cri_socket: Some("/run/containerd/containerd.sock".into()),
+            cri_is_named: false,
+            cri: Answer::Absent,
+            libvirt_dir: Some("/run/libvirt/qemu".into()),
+            libvirt: Answer::Absent,
         }
     }
 
@@ -294,7 +341,7 @@ mod tests {
         bare.environment.btf = false;
         bare.environment.mounts = Mounts::default();
         bare.environment.settings = Settings::default();
-        bare.docker = DockerAnswer::Absent;
+        bare.docker = Answer::Absent;
         bare.agent = Occupant::Nobody;
         let expected = [
             ("btf", Missing),
@@ -306,7 +353,13 @@ mod tests {
         ];
         assert_eq!(not_ok(&bare), expected.map(|(name, status)| (name.to_owned(), status)));
         let mut broken = findings();
-        broken.docker = DockerAnswer::Wrong("no answer within 2 s".into());
+        broken.docker = Answer::Wrong("no answer within 2 s".into());
         assert_eq!(not_ok(&broken), [("docker".to_owned(), Missing)]);
+        let mut without_pods = findings();
+        without_pods.cri_is_named = true;
+        assert_eq!(not_ok(&without_pods), [("cri".to_owned(), Degraded)]);
+        without_pods.cri = Answer::Wrong("no answer within 2s".into());
+        without_pods.libvirt = Answer::Wrong("web.xml: permission denied".into());
+        assert_eq!(not_ok(&without_pods), [("cri".to_owned(), Missing), ("libvirt".to_owned(), Degraded)]);
     }
 }

@@ -6,4 +6,4 @@ mod read;
 
 pub use document::{Check, CheckStatus, DoctorDocument};
 pub use judge::{checks, lacking, may_observe};
-pub use read::{DockerAnswer, Findings, read};
+pub use read::{Answer, Findings, read};

@@ -15,9 +15,10 @@ use tokio::{
 
 use crate::{
     api::{Occupant, occupant},
-    failure::flatten,
+    failure::{self, flatten},
     host::environment::{self, Environment},
-    settings::Settings,
+    runtime,
+    settings::{CriSocket, Settings},
 };
 
 /// How long Docker may take to say that it is there.
@@ -37,21 +38,31 @@ pub struct Findings {
     /// Where Docker would listen.
     pub docker_socket: Option<PathBuf>,
     /// What it says.
-    pub docker: DockerAnswer,
+    pub docker: Answer,
+    /// Where a pod runtime would listen: the first place that exists, else the first.
+    pub cri_socket: Option<PathBuf>,
+    /// Whether that place was named by somebody, who will miss it.
+    pub cri_is_named: bool,
+    /// What it says.
+    pub cri: Answer,
+    /// Where libvirt's status files would be.
+    pub libvirt_dir: Option<PathBuf>,
+    /// Whether they can be read.
+    pub libvirt: Answer,
 }
 
-/// What Docker says.
+/// What a runtime says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DockerAnswer {
+pub enum Answer {
     /// It is not to be asked.
     Off,
     /// It is there.
     Answers,
-    /// Nobody listens.
+    /// Nobody listens, or has anything of what is asked for.
     Absent,
     /// This process may not ask.
     Denied,
-    /// Somebody listens who is not Docker, or not well.
+    /// Somebody listens who is not the one expected, or not well.
     Wrong(String),
 }
 
@@ -60,14 +71,27 @@ pub enum DockerAnswer {
 /// # Errors
 /// If the file system does not say who is at the socket.
 pub async fn read(settings: &Settings) -> io::Result<Findings> {
+    let cri_socket = first_of(settings.cri_socket.candidates());
+    let libvirt_dir = settings.libvirt_dir.clone();
     Ok(Findings {
+        cri: match &cri_socket {
+            Some(path) => cri(path).await,
+            None => Answer::Off,
+        },
+        cri_is_named: matches!(settings.cri_socket, CriSocket::At(_)),
+        cri_socket,
+        libvirt: match libvirt_dir.clone() {
+            Some(path) => tokio::task::spawn_blocking(move || libvirt(&path)).await?,
+            None => Answer::Off,
+        },
+        libvirt_dir,
         environment: tokio::task::spawn_blocking(environment::read).await?,
         tcx: tcx(),
         agent: occupant(&settings.socket)?,
         socket: settings.socket.clone(),
         docker: match &settings.docker_socket {
             Some(path) => docker(path).await,
-            None => DockerAnswer::Off,
+            None => Answer::Off,
         },
         docker_socket: settings.docker_socket.clone(),
     })
@@ -86,25 +110,50 @@ fn tcx() -> Option<bool> {
     }
 }
 
+fn first_of(mut sockets: Vec<PathBuf>) -> Option<PathBuf> {
+    let at = sockets.iter().position(|path| path.exists()).unwrap_or(0);
+    (at < sockets.len()).then(|| sockets.swap_remove(at))
+}
+
+async fn cri(path: &Path) -> Answer {
+    match UnixStream::connect(path).await.map_err(|error| error.kind()) {
+        Err(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Answer::Absent,
+        Err(io::ErrorKind::PermissionDenied) => return Answer::Denied,
+        _ => {}
+    }
+    match runtime::cri::version(path).await {
+        Ok(Some(_)) => Answer::Answers,
+        Ok(None) => Answer::Absent,
+        Err(error) => Answer::Wrong(failure::one_line(&error)),
+    }
+}
+
+fn libvirt(directory: &Path) -> Answer {
+    match runtime::guests::libvirt::read(directory) {
+        None => Answer::Absent,
+        Some(read) => read.trouble.map_or(Answer::Answers, |why| Answer::Wrong(flatten(&why))),
+    }
+}
+
 /// Docker's own question for whether it is alive.
-async fn docker(path: &Path) -> DockerAnswer {
+async fn docker(path: &Path) -> Answer {
     match timeout(PATIENCE, ping(path)).await {
-        Err(_) => DockerAnswer::Wrong("no answer within 2 s".to_owned()),
+        Err(_) => Answer::Wrong("no answer within 2 s".to_owned()),
         Ok(Ok(first)) => {
             let mut words = first.split_whitespace();
             let protocol = words.next().unwrap_or_default();
             match words.next() {
-                Some("200") if protocol.starts_with("HTTP/1.") => DockerAnswer::Answers,
+                Some("200") if protocol.starts_with("HTTP/1.") => Answer::Answers,
                 Some(status) if protocol.starts_with("HTTP/1.") => {
-                    DockerAnswer::Wrong(format!("it answers {status}"))
+                    Answer::Wrong(format!("it answers {status}"))
                 }
-                _ => DockerAnswer::Wrong("what answers there is not Docker".to_owned()),
+                _ => Answer::Wrong("what answers there is not Docker".to_owned()),
             }
         }
         Ok(Err(error)) => match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => DockerAnswer::Absent,
-            io::ErrorKind::PermissionDenied => DockerAnswer::Denied,
-            _ => DockerAnswer::Wrong(flatten(&error.to_string())),
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Answer::Absent,
+            io::ErrorKind::PermissionDenied => Answer::Denied,
+            _ => Answer::Wrong(flatten(&error.to_string())),
         },
     }
 }
@@ -125,7 +174,7 @@ mod tests {
 
     use super::*;
 
-    async fn said(answer: &'static [u8]) -> DockerAnswer {
+    async fn said(answer: &'static [u8]) -> Answer {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("docker.sock");
         let listener = UnixListener::bind(&path).unwrap();
@@ -140,15 +189,15 @@ mod tests {
 
     #[tokio::test]
     async fn docker_is_told_from_what_is_not_docker() {
-        assert_eq!(said(b"HTTP/1.0 200 OK\r\n\r\nOK").await, DockerAnswer::Answers);
-        assert_eq!(said(b"HTTP/1.0 500 Oh\r\n\r\n").await, DockerAnswer::Wrong("it answers 500".into()));
-        assert!(matches!(said(b"\xff\xfe200 200").await, DockerAnswer::Wrong(_)));
-        assert!(matches!(said(b"").await, DockerAnswer::Wrong(_)));
+        assert_eq!(said(b"HTTP/1.0 200 OK\r\n\r\nOK").await, Answer::Answers);
+        assert_eq!(said(b"HTTP/1.0 500 Oh\r\n\r\n").await, Answer::Wrong("it answers 500".into()));
+        assert!(matches!(said(b"\xff\xfe200 200").await, Answer::Wrong(_)));
+        assert!(matches!(said(b"").await, Answer::Wrong(_)));
     }
 
     #[tokio::test]
     async fn a_socket_nobody_listens_at_is_absent() {
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(docker(&directory.path().join("none")).await, DockerAnswer::Absent);
+        assert_eq!(docker(&directory.path().join("none")).await, Answer::Absent);
     }
 }

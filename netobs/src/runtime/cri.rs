@@ -61,6 +61,19 @@ impl Source for Cri {
     }
 }
 
+/// Name and version of the runtime at a socket; `None` if what answers there runs no pods.
+///
+/// # Errors
+/// Nobody answers, or not as a pod runtime would.
+pub async fn version(socket: &Path) -> anyhow::Result<Option<String>> {
+    let mut client = client::Client::connect(socket).await?;
+    match client.version().await {
+        Ok(version) => Ok(Some(format!("{} {}", version.runtime_name, version.runtime_version))),
+        Err(status) if client::is_not_offered(&status) => Ok(None),
+        Err(status) => Err(client::refused("Version", &status)),
+    }
+}
+
 /// Follows the runtime at the first of `sockets` that exists until nobody listens to `updates` any more; looks at
 /// once when `wake` is notified. Every call is limited to 2 s and 16 MiB; pauses are those of [`follow`].
 pub async fn watch(sockets: Vec<PathBuf>, wake: Arc<Notify>, updates: Sender<PodUpdate>) {

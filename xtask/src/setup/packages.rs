@@ -11,6 +11,8 @@ use crate::shell;
 /// packages must not lose it to Debian's.
 const PROGRAMS: &[(&str, &str)] = &[
     ("dockerd", "docker.io"),
+    ("ctr", "containerd"),
+    ("/usr/lib/cni/bridge", "containernetworking-plugins"),
     ("iperf3", "iperf3"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),

@@ -12,6 +12,8 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
+use super::wire::{VersionRequest, VersionResponse};
+
 /// Longest one call may take.
 const CALL: Duration = Duration::from_secs(2);
 /// Largest answer: a list of ten thousand containers has some 5 MB.
@@ -40,6 +42,14 @@ impl Client {
         let channel = timeout(CALL, endpoint.connect()).await.context("no connection in time")?;
         let grpc = Grpc::new(channel.context("cannot connect")?).max_decoding_message_size(LARGEST);
         Ok(Self { grpc })
+    }
+
+    /// Who answers.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(super) async fn version(&mut self) -> Result<VersionResponse, Status> {
+        self.call("/runtime.v1.RuntimeService/Version", VersionRequest {}).await
     }
 
     /// One question, one answer.

@@ -23,7 +23,6 @@ use super::{
         CONTAINER_RUNNING, Container, ContainerStatusRequest, ContainerStatusResponse, ListContainersRequest,
         ListContainersResponse, ListPodSandboxRequest, ListPodSandboxResponse, PodSandbox,
         PodSandboxStatusRequest, PodSandboxStatusResponse, SANDBOX_READY, StateFilter, StateValue,
-        VersionRequest, VersionResponse,
     },
 };
 use crate::{
@@ -88,15 +87,14 @@ impl<'a> Session<'a> {
         ready: impl FnOnce(&str) + Send,
     ) -> Result<std::convert::Infallible, End> {
         let mut client = Client::connect(socket).await?;
-        let version: VersionResponse =
-            match client.call("/runtime.v1.RuntimeService/Version", VersionRequest {}).await {
-                Ok(version) => version,
-                Err(status) if is_not_offered(&status) => {
-                    let why = anyhow::anyhow!("it runs no pods (its runtime interface is switched off)");
-                    return Err(End::NotOffered(why));
-                }
-                Err(status) => return Err(End::Failed(refused("Version", &status))),
-            };
+        let version = match client.version().await {
+            Ok(version) => version,
+            Err(status) if is_not_offered(&status) => {
+                let why = anyhow::anyhow!("it runs no pods (its runtime interface is switched off)");
+                return Err(End::NotOffered(why));
+            }
+            Err(status) => return Err(End::Failed(refused("Version", &status))),
+        };
         let runtime: Arc<str> = text::clean(&version.runtime_name).into();
         // Events first, then the list: what happens in between is seen twice rather than never.
         let mut events = Events::open(client.clone());
