@@ -28,7 +28,7 @@ use crate::{
     kernel::{self, AttachMode, Drain, Kernel, Options},
     report::{InterfaceState, Report},
     runtime::{
-        cri::facts::{PodUpdate, Pods, RuntimePod},
+        facts::pod::{PodUpdate, Pods, RuntimePod},
         facts::{Containers, RuntimeContainer, RuntimeUpdate},
         guests::watch::Look,
         namespaces::NamespaceReader,

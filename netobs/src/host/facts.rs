@@ -3,7 +3,9 @@
 mod apply;
 mod entry;
 mod link;
+pub mod nat_rules;
 mod query;
+mod tap;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
@@ -11,6 +13,7 @@ pub use self::{
     apply::{HostEvent, Tables},
     entry::{Address, AddressScope, FdbEntry, FdbKey, Neighbour, NeighbourState, Route, RouteKind, table},
     link::{Link, LinkCounters, LinkKind, Vxlan},
+    tap::TapDevice,
 };
 
 /// Addresses by interface index, address and prefix length: what the kernel takes for one address.

@@ -4,13 +4,14 @@
 //! the older iptables back end (`iptables-legacy`) are not seen; [`NatRules::legacy`] says whether there may be some.
 
 pub mod decode;
-pub mod judge;
 
 use anyhow::Context as _;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
-use super::netlink::{self, Datagram, NetlinkSocket};
-use decode::{Chain, Rule};
+use super::{
+    facts::nat_rules::{Chain, NatRules},
+    netlink::{self, Datagram, NetlinkSocket},
+};
 
 /// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN`, `… | NFT_MSG_GETRULE` (nf_tables.h, Linux 6.18).
 const GET_CHAIN: u16 = 10 << 8 | 4;
@@ -20,17 +21,6 @@ const ALL_FAMILIES: [u8; 4] = [0; 4];
 /// `NFNLGRP_NFTABLES`.
 const GROUP: u32 = 7;
 const RECEIVE_BUFFER: usize = 256 * 1024;
-
-/// Chains and rules of this network namespace, in the kernel's order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NatRules {
-    /// All chains.
-    pub chains: Vec<Chain>,
-    /// All rules; within a chain in the order in which they are looked at.
-    pub rules: Vec<Rule>,
-    /// Whether the older back end has a `nat` table too, whose rules are not seen.
-    pub legacy: bool,
-}
 
 /// Reads the rules of the calling thread's network namespace.
 ///

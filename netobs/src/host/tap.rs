@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::proc;
+use super::{facts::TapDevice, proc};
 
 /// Programs that hold taps: virtual machine monitors. Reading every descriptor of every process would cost a
 /// third of a second on a busy host; the kernel cuts names at 15 bytes, hence prefixes.
@@ -32,16 +32,6 @@ pub struct HeldTap {
     pub descriptor: u32,
     /// The interface behind it.
     pub device: TapDevice,
-}
-
-/// An interface as a descriptor shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TapDevice {
-    /// A tap, by name: `iff:` of `/proc/PID/fdinfo/N` (`tun_chr_show_fdinfo`, drivers/net/tun.c, Linux 6.18).
-    Named(String),
-    /// A macvtap, by index: its character device is `/dev/tapINDEX` (`macvtap_device_event`,
-    /// drivers/net/macvtap.c, Linux 6.18).
-    Index(u32),
 }
 
 /// What was found, and what was not to be looked at.

@@ -4,11 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::claim::Statement;
 use crate::{
-    host::{
-        facts::{Address, Facts, Link},
-        nat_rules::NatRules,
-    },
-    runtime::{cri::facts::RuntimePod, facts::RuntimeContainer, guests::facts::Guest},
+    host::facts::{Address, Facts, Link, nat_rules::NatRules},
+    runtime::{facts::RuntimeContainer, facts::guest::Guest, facts::pod::RuntimePod},
 };
 
 /// Everything known at one moment.

@@ -6,7 +6,6 @@
 mod client;
 mod convert;
 mod events;
-pub mod facts;
 mod owner;
 mod session;
 #[cfg(test)]
@@ -21,12 +20,9 @@ use std::{
 
 use tokio::sync::{Notify, mpsc::Sender};
 
-use self::{
-    facts::PodUpdate,
-    session::{Pace, Session},
-};
+use self::session::{Pace, Session};
 use super::{
-    facts::RuntimeState,
+    facts::{RuntimeState, pod::PodUpdate},
     follow::{End, Source, follow},
 };
 

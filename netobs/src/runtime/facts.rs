@@ -1,5 +1,8 @@
 //! What a runtime says about its containers, as plain data. No I/O.
 
+pub mod guest;
+pub mod pod;
+
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use jiff::Timestamp;

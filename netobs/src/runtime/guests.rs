@@ -2,7 +2,6 @@
 //! Names, addresses and hardware addresses as plain data; nothing is judged here.
 
 pub mod command_line;
-pub mod facts;
 pub mod leases;
 pub mod libvirt;
 pub mod read;

@@ -15,7 +15,7 @@ use crate::{
         observed::Observed,
         text,
     },
-    runtime::{cri::facts::RuntimePod, facts::RuntimeNetwork, guests::facts::Card},
+    runtime::{facts::RuntimeNetwork, facts::guest::Card, facts::pod::RuntimePod},
 };
 
 /// Most addresses taken from the neighbour table for one interface: behind a guest's bridge there may be

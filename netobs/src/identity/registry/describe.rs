@@ -14,9 +14,9 @@ use crate::{
         observed::Observed,
     },
     runtime::{
-        cri::facts::{PodContainer, RuntimePod},
+        facts::guest::{Guest, Names},
+        facts::pod::{PodContainer, RuntimePod},
         facts::{RuntimeContainer, RuntimeNetwork},
-        guests::facts::{Guest, Names},
     },
 };
 

@@ -3,10 +3,7 @@
 use ipnet::IpNet;
 
 use crate::{
-    host::{
-        facts::{Facts, Link, LinkKind},
-        nat_rules::judge::Origin,
-    },
+    host::facts::{Facts, Link, LinkKind, nat_rules::Origin},
     identity::{endpoint::Mode, observed::Observed},
 };
 

@@ -18,7 +18,7 @@ use crate::{
         cgroup,
         observed::{Namespace, Observed, Process},
     },
-    runtime::{cri::facts::RuntimePod, facts::RuntimeContainer, guests::facts::Guest},
+    runtime::{facts::RuntimeContainer, facts::guest::Guest, facts::pod::RuntimePod},
 };
 
 /// Containers that join a container that joins …; Docker refuses a second step, others may not.

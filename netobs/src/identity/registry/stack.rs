@@ -8,12 +8,9 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    host::{
-        facts::{Link, LinkKind},
-        tap::TapDevice,
-    },
+    host::facts::{Link, LinkKind, TapDevice},
     identity::observed::Namespace,
-    runtime::{cri::facts::RuntimePod, facts::RuntimeContainer, guests::facts::Guest},
+    runtime::{facts::RuntimeContainer, facts::guest::Guest, facts::pod::RuntimePod},
 };
 
 /// By what a stack is told from the others at one moment, the best there is.

@@ -6,11 +6,13 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{
-    facts::{PodContainer, RuntimePod},
     owner,
     wire::{self, Container, PodSandbox, PodSandboxStatusResponse},
 };
-use crate::identity::text;
+use crate::{
+    identity::text,
+    runtime::facts::pod::{PodContainer, RuntimePod},
+};
 
 /// Longest path of a namespace taken as it is.
 const PATH_LIMIT: usize = 512;

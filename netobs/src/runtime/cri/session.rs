@@ -18,7 +18,6 @@ use super::{
     client::{Client, is_not_offered, refused},
     convert,
     events::{Events, Heard},
-    facts::{PodContainer, PodUpdate, RuntimePod},
     wire::{
         CONTAINER_RUNNING, Container, ContainerStatusRequest, ContainerStatusResponse, ListContainersRequest,
         ListContainersResponse, ListPodSandboxRequest, ListPodSandboxResponse, PodSandbox,
@@ -27,7 +26,13 @@ use super::{
 };
 use crate::{
     identity::text,
-    runtime::{facts::RuntimeState, follow::End},
+    runtime::{
+        facts::{
+            RuntimeState,
+            pod::{PodContainer, PodUpdate, RuntimePod},
+        },
+        follow::End,
+    },
 };
 
 /// When a runtime is asked.

@@ -22,13 +22,14 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{
-    Cri,
-    facts::{PodUpdate, RuntimePod},
-    session::Pace,
-    wire::*,
+use super::{Cri, session::Pace, wire::*};
+use crate::runtime::{
+    facts::{
+        RuntimeState,
+        pod::{PodUpdate, RuntimePod},
+    },
+    follow::follow,
 };
-use crate::runtime::{facts::RuntimeState, follow::follow};
 
 /// A socket in a directory of its own, removed at the end.
 struct Place {

@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{self, Names};
-use crate::identity::text;
+use crate::{
+    identity::text,
+    runtime::facts::guest::{self, Names},
+};
 
 /// Options read of one command line: a guest has a few dozen devices.
 const MOST: usize = 4_096;
@@ -92,7 +94,7 @@ fn qemu(arguments: &[String]) -> CommandLine {
             Some("device") => {
                 let options = Options::of(value, "driver");
                 if let (Some(netdev), Some(mac)) =
-                    (options.get("netdev"), options.get("mac").and_then(facts::mac))
+                    (options.get("netdev"), options.get("mac").and_then(guest::mac))
                 {
                     macs.insert(netdev.to_owned(), mac);
                 }
@@ -129,7 +131,7 @@ fn cloud_hypervisor(arguments: &[String]) -> Vec<NamedCard> {
             let options = Options::of(argument, "tap");
             let interface = options.get("tap").map(str::to_owned);
             let descriptors = options.descriptors();
-            cards.push(NamedCard { interface, descriptors, mac: options.get("mac").and_then(facts::mac) });
+            cards.push(NamedCard { interface, descriptors, mac: options.get("mac").and_then(guest::mac) });
         }
     }
     cards
@@ -179,7 +181,7 @@ impl Options {
         NamedCard {
             interface: self.get("ifname").map(str::to_owned),
             descriptors: self.descriptors(),
-            mac: self.get("mac").or_else(|| self.get("macaddr")).and_then(facts::mac),
+            mac: self.get("mac").or_else(|| self.get("macaddr")).and_then(guest::mac),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs::File, io::Read as _, net::IpAddr, path::Pat
 
 use serde::Deserialize;
 
-use super::facts;
+use crate::runtime::facts::guest;
 
 /// Some 150 bytes a lease, and a network has a few hundred.
 const LONGEST: u64 = 4 << 20;
@@ -43,7 +43,7 @@ pub fn read(directory: &Path, now: i64) -> Leases {
 
 fn take(json: &[u8], now: i64, leases: &mut Leases) {
     for lease in serde_json::from_slice::<Vec<Lease>>(json).unwrap_or_default() {
-        let mac = lease.mac_address.as_deref().and_then(facts::mac);
+        let mac = lease.mac_address.as_deref().and_then(guest::mac);
         let address = lease.ip_address.and_then(|text| text.parse().ok());
         // 0 is a lease without end.
         let holds = lease.expiry_time.is_none_or(|end| end == 0 || end > now);

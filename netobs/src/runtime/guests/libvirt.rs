@@ -7,8 +7,10 @@ use std::{fs::File, io::Read as _, path::Path};
 
 use roxmltree::{Document, Node};
 
-use super::facts::{self, Names};
-use crate::identity::text;
+use crate::{
+    identity::text,
+    runtime::facts::guest::{self, Names},
+};
 
 /// A status file has some 20 KiB.
 const LONGEST: u64 = 1 << 20;
@@ -98,7 +100,7 @@ pub fn parse(xml: &str) -> Result<Option<Status>, String> {
         .flat_map(|devices| devices.children().filter(|node| node.has_tag_name("interface")));
     let cards = interfaces.filter_map(|interface| {
         let device = child(interface, "target")?.attribute("dev")?.to_owned();
-        let mac = child(interface, "mac").and_then(|node| node.attribute("address")).and_then(facts::mac);
+        let mac = child(interface, "mac").and_then(|node| node.attribute("address")).and_then(guest::mac);
         Some((device, mac))
     });
     Ok(Some(Status { pid, names, cards: cards.collect() }))

@@ -4,11 +4,16 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use super::{
     command_line::{self, NamedCard},
-    facts::{Card, Guest},
     leases::{self, Leases},
     libvirt::{self, Status},
 };
-use crate::host::tap::{self, TapDevice, TapHolder};
+use crate::{
+    host::{
+        facts::TapDevice,
+        tap::{self, TapHolder},
+    },
+    runtime::facts::guest::{Card, Guest},
+};
 
 /// Where guests are looked for, beside `/proc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,8 +115,8 @@ fn place(cards: &[NamedCard], held: &tap::HeldTap) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::facts::Names, *};
-    use crate::host::tap::HeldTap;
+    use super::*;
+    use crate::{host::tap::HeldTap, runtime::facts::guest::Names};
 
     fn holder(arguments: &[&str], taps: &[(u32, &str)]) -> TapHolder {
         TapHolder {

@@ -12,7 +12,10 @@ use tokio::{
 use super::read::{Guests, Places, read};
 use crate::{
     failure,
-    host::nat_rules::{self, Changes, NatRules},
+    host::{
+        facts::nat_rules::NatRules,
+        nat_rules::{self, Changes},
+    },
 };
 
 /// Status files and leases are announced by nobody.

@@ -6,16 +6,12 @@ use netobs_common::endpoint::Kind;
 
 use super::world::*;
 use crate::{
-    host::{
-        facts::{Link, LinkKind},
-        nat_rules::{
-            NatRules,
-            decode::{Chain, Expression, Rule, Table},
-        },
-        tap::TapDevice,
+    host::facts::{
+        Link, LinkKind, TapDevice,
+        nat_rules::{Chain, Expression, NatRules, Rule, Table},
     },
     identity::{claim::Provenance, endpoint::Mode},
-    runtime::guests::facts::{Card, Guest, Names},
+    runtime::facts::guest::{Card, Guest, Names},
 };
 
 fn tap(world: &mut World, index: u32, bridge: u32) {

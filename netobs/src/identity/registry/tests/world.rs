@@ -8,12 +8,9 @@ use std::{
 };
 
 use crate::{
-    host::{
-        facts::{
-            Address, AddressScope, Facts, FdbEntry, Link, LinkCounters, LinkKind, Neighbour, NeighbourState,
-            Route, RouteKind, table,
-        },
-        nat_rules::NatRules,
+    host::facts::{
+        Address, AddressScope, Facts, FdbEntry, Link, LinkCounters, LinkKind, Neighbour, NeighbourState,
+        Route, RouteKind, nat_rules::NatRules, table,
     },
     identity::{
         claim::Statement,
@@ -22,9 +19,9 @@ use crate::{
         registry::Registry,
     },
     runtime::{
-        cri::facts::RuntimePod,
+        facts::guest::Guest,
+        facts::pod::RuntimePod,
         facts::{RuntimeContainer, RuntimeName, RuntimeNetwork},
-        guests::facts::Guest,
     },
 };
 

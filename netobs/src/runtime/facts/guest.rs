@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use crate::host::tap::TapDevice;
+use crate::host::facts::TapDevice;
 
 /// A running virtual machine. Text has passed [`crate::identity::text`].
 #[derive(Clone, Debug, PartialEq, Eq)]

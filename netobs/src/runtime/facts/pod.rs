@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use jiff::Timestamp;
 
-use crate::runtime::facts::RuntimeState;
+use super::RuntimeState;
 
 /// A pod whose sandbox runs. Text has passed [`crate::identity::text`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,10 +7,7 @@ use std::{cell::Cell, collections::HashMap, net::IpAddr};
 
 use ipnet::IpNet;
 
-use super::{
-    NatRules,
-    decode::{Chain, Expression, Rule, Table},
-};
+use super::{Chain, Expression, NatRules, Rule, Table};
 
 /// Chains that jump to chains that jump …; the kernel allows sixteen (`NFT_JUMP_STACK_SIZE`).
 const DEEPEST: u32 = 16;
