@@ -36,6 +36,11 @@ pub const PODS: Tier = Tier {
     name: "pods",
     programs: &["ip", "nsenter", "iptables", "containerd", "ctr", "runc", "busybox", "/usr/lib/cni/bridge"],
 };
+/// Virtual machines, by hand and by libvirt.
+pub const MACHINES: Tier = Tier {
+    name: "machines",
+    programs: &["ip", "nsenter", "iptables", "busybox", "qemu-system-x86_64", "libvirtd", "virsh", "unshare"],
+};
 /// A real Prometheus.
 pub const PROMETHEUS: Tier =
     Tier { name: "prometheus", programs: &["prometheus", "promtool", "ip", "nsenter"] };

@@ -2,6 +2,7 @@
 
 mod apt;
 pub(crate) mod compiler;
+mod guest_kernel;
 mod linker;
 mod packages;
 pub(crate) mod toolchain;
@@ -55,6 +56,7 @@ pub(crate) fn prepare(purpose: Purpose, choice: &Choice) -> Result<Toolchain> {
     };
     if purpose == Purpose::Test {
         packages::install()?;
+        guest_kernel::prepare()?;
     }
     Ok(toolchain)
 }

@@ -34,6 +34,18 @@ const OPTIONS: &[&str] = &[
 /// own daemons on private sockets.
 const SERVICES: &[(&str, &[&str])] = &[
     ("docker.io", &["docker.service", "docker.socket", "containerd.service"]),
+    (
+        "libvirt-daemon-system",
+        &[
+            "libvirtd.service",
+            "libvirtd.socket",
+            "libvirtd-ro.socket",
+            "libvirtd-admin.socket",
+            "libvirt-guests.service",
+            "virtlockd.socket",
+            "virtlogd.socket",
+        ],
+    ),
     ("prometheus", &["prometheus.service", "prometheus-node-exporter.service"]),
 ];
 
