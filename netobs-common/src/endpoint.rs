@@ -16,6 +16,14 @@ impl EndpointId {
     pub const GROUP: Self = Self(3);
     /// The first number the collector gives away.
     pub const FIRST_FREE: u32 = 16;
+    /// The first number of those that are not on this host: other nodes, what runs on them, networks with a name.
+    pub const FIRST_ELSEWHERE: u32 = 1 << 31;
+
+    /// Whether somebody known is not on this host.
+    #[must_use]
+    pub const fn is_elsewhere(self) -> bool {
+        self.0 >= Self::FIRST_ELSEWHERE
+    }
 }
 
 /// What an endpoint is. A number from the kernel: any byte is valid, unknown ones mean [`Kind::UNKNOWN`].

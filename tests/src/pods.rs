@@ -187,7 +187,7 @@ impl Drop for Pods {
 pub fn clear(directory: &Path) {
     for mount in namespaces_in(directory) {
         kill_processes_in(&mount);
-        run(&mut command("umount", ["-l"]).arg(&mount)).ok();
+        run(command("umount", ["-l"]).arg(&mount)).ok();
         fs::remove_file(&mount).ok();
     }
     dockerd::clear(directory);

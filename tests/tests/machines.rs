@@ -125,7 +125,7 @@ impl Scene {
     }
 
     /// Connections from a machine to a server, each a flow between these two; all numbers agree.
-    fn from_machine(
+    fn machine_connects(
         &self,
         machine: &Console,
         target: &str,
@@ -138,7 +138,7 @@ impl Scene {
     }
 
     /// The same from a place of the node or beyond it to a server in a machine.
-    fn to_machine(
+    fn connects_to_machine(
         &self,
         place: &Place,
         (machine, address, port): (&Console, &str, u16),
@@ -214,7 +214,7 @@ fn every_machine_is_listed(scene: &Scene) -> Result<()> {
 fn behind_nat_to_the_outside(scene: &Scene) -> Result<()> {
     for (console, id, port) in [(&scene.mail.console, MAIL, 7_001), (&scene.ledger, LEDGER, 7_002)] {
         let server = traffic::tcp_server(&scene.outside(), &format!("0.0.0.0:{port}"))?;
-        let flow = scene.from_machine(console, &format!("{SERVER}:{port}"), (id, "external"))?;
+        let flow = scene.machine_connects(console, &format!("{SERVER}:{port}"), (id, "external"))?;
         drop(server);
         ensure!((flow.path.as_str(), flow.nat.as_str()) == ("uplink", "snat"), "{}", flow.brief());
     }
@@ -223,29 +223,30 @@ fn behind_nat_to_the_outside(scene: &Scene) -> Result<()> {
 
 fn bridged_to_the_outside(scene: &Scene) -> Result<()> {
     let server = traffic::tcp_server(&scene.outside(), "0.0.0.0:7003")?;
-    let flow = scene.from_machine(&scene.files.console, &format!("{SERVER}:7003"), (FILES, "external"))?;
+    let flow =
+        scene.machine_connects(&scene.files.console, &format!("{SERVER}:7003"), (FILES, "external"))?;
     drop(server);
     ensure!((flow.path.as_str(), flow.nat.as_str()) == ("uplink", "none"), "{}", flow.brief());
     let to = (&scene.files.console, "198.51.100.13", 7_004);
-    let flow = scene.to_machine(&scene.outside(), to, ("external", FILES))?;
+    let flow = scene.connects_to_machine(&scene.outside(), to, ("external", FILES))?;
     ensure!((flow.path.as_str(), flow.nat.as_str()) == ("uplink", "none"), "{}", flow.brief());
     Ok(())
 }
 
 fn a_machine_and_the_host(scene: &Scene) -> Result<()> {
     let server = traffic::tcp_server(&scene.host(), "0.0.0.0:7005")?;
-    let flow = scene.from_machine(&scene.mail.console, "10.22.0.1:7005", (MAIL, "host"))?;
+    let flow = scene.machine_connects(&scene.mail.console, "10.22.0.1:7005", (MAIL, "host"))?;
     ensure!(flow.path == "host_direct", "{}", flow.brief());
     drop(server);
     let to = (&scene.ledger, "10.21.0.14", 7_006);
-    let flow = scene.to_machine(&scene.host(), to, ("host", LEDGER))?;
+    let flow = scene.connects_to_machine(&scene.host(), to, ("host", LEDGER))?;
     ensure!(flow.path == "host_direct", "{}", flow.brief());
     Ok(())
 }
 
 fn a_machine_and_another(scene: &Scene) -> Result<()> {
     scene.ledger.run("(/bin/traffic tcp-serve 0.0.0.0:7007 >/dev/null 2>&1 &) ; sleep 1")?;
-    let flow = scene.from_machine(&scene.mail.console, "10.21.0.14:7007", (MAIL, LEDGER))?;
+    let flow = scene.machine_connects(&scene.mail.console, "10.21.0.14:7007", (MAIL, LEDGER))?;
     scene.ledger.run("killall traffic")?;
     ensure!((flow.path.as_str(), flow.nat.as_str()) == ("bridge", "none"), "{}", flow.brief());
     Ok(())

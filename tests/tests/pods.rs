@@ -178,7 +178,8 @@ fn every_pod_is_listed(scene: &Scene) -> Result<()> {
         let link = run(&mut place(pod).command("ip", ["-o", "link", "show", "eth0"]))?;
         let index =
             link.split("eth0@if").nth(1).and_then(|rest| rest.split(':').next()).context("no eth0")?;
-        ensure!(interfaces[0]["ifindex"].to_string() == index, "{found}");
+        let index: u64 = index.parse()?;
+        ensure!(interfaces[0]["ifindex"] == index, "{found}");
         ensure!(link.contains(interfaces[0]["mac"].as_str().context("no mac")?), "{found} {link}");
         ensure!(interfaces[0]["mode"] == "cni", "{found}");
         let addresses = interfaces[0]["addresses"].as_array().context("no addresses")?;

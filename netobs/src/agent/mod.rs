@@ -1,6 +1,8 @@
 //! Wiring: sources of facts, the kernel side and the collector → a report a tick.
 
+mod cluster;
 mod conntrack;
+mod elsewhere;
 mod interfaces;
 mod names;
 mod observer;
@@ -71,6 +73,7 @@ async fn run(settings: Settings, reports: watch::Sender<Arc<Report>>, shutdown: 
     if !sockets.is_empty() {
         tokio::spawn(runtime::cri::watch(sockets, Arc::clone(&look_for_pods), pod_updates));
     }
+    let mut cluster = cluster::start(&settings, &observer.cluster_node);
     let (guest_looks, mut guests) = mpsc::channel(1);
     let look_for_guests = Arc::new(Notify::new());
     let places = Places { libvirt: settings.libvirt_dir.clone(), leases: LIBVIRT_LEASES.into() };
@@ -131,6 +134,7 @@ async fn run(settings: Settings, reports: watch::Sender<Arc<Report>>, shutdown: 
                 observer.pods_changed(update);
                 namespaces_due = Some(Instant::now());
             }
+            Some(update) = cluster.recv() => observer.cluster_changed(update),
             Some(look) = guests.recv() => observer.guests_changed(look),
             () = tokio::time::sleep_until(due), if namespaces_due.is_some() && observer.is_synced() => {
                 namespaces_due = None;

@@ -1,16 +1,16 @@
 //! The world as it is known, the kernel side, and the collector: each change is taken in, each tick judged.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use jiff::Timestamp;
-use netobs_common::endpoint::Kind;
+use netobs_common::endpoint::{EndpointId, Kind};
 
-use super::{conntrack::Tracker, placement::Placed, publish, sockets::Sockets, tables};
+use super::{conntrack::Tracker, elsewhere, placement::Placed, publish, sockets::Sockets, tables};
 use crate::{
     collector::{Clock, Collector, Names, Reading},
     failure,
@@ -22,14 +22,19 @@ use crate::{
         namespaces,
     },
     identity::{
+        claim::Statement,
         observed::{Namespace, Observed},
         registry::Registry,
+        services::Services,
     },
     kernel::{self, AttachMode, Drain, Kernel, Options},
     report::{InterfaceState, Report},
     runtime::{
         facts::pod::{PodUpdate, Pods, RuntimePod},
-        facts::{Containers, RuntimeContainer, RuntimeUpdate},
+        facts::{
+            Containers, RuntimeContainer, RuntimeState, RuntimeUpdate,
+            cluster::{Cluster, ClusterUpdate},
+        },
         guests::watch::Look,
         namespaces::NamespaceReader,
     },
@@ -51,6 +56,13 @@ pub(super) struct Observer {
     synced: bool,
     pub(super) containers: Containers,
     pub(super) pods: Pods,
+    /// This node's name in the cluster.
+    pub(super) cluster_node: Arc<str>,
+    pub(super) cluster_state: Option<RuntimeState>,
+    statements: Vec<Statement>,
+    /// UIDs of pods that the cluster says are not to be shown.
+    ignored: HashSet<Arc<str>>,
+    services: Services,
     /// What was last seen of virtual machines; none before the first look.
     pub(super) guests: Option<Look>,
     pub(super) reader: NamespaceReader,
@@ -102,7 +114,7 @@ impl Observer {
             tracing::warn!(%why, "owners of host sockets stay unknown");
         }
         let node = nix::sys::utsname::uname()?;
-        Ok(Self {
+        let mut observer = Self {
             settings: settings.clone(),
             node: node.nodename().to_string_lossy().into(),
             own_namespace,
@@ -116,6 +128,11 @@ impl Observer {
             synced: false,
             containers: Containers::default(),
             pods: Pods::default(),
+            cluster_node: settings.node_name.as_deref().unwrap_or(&node.nodename().to_string_lossy()).into(),
+            cluster_state: None,
+            statements: Vec::new(),
+            ignored: HashSet::new(),
+            services: Services::default(),
             guests: None,
             reader: NamespaceReader::default(),
             namespaces: Vec::new(),
@@ -132,7 +149,9 @@ impl Observer {
             looked_at: 0,
             before: kernel::monotonic_now(),
             tick_seconds: 0.0,
-        })
+        };
+        observer.look_elsewhere(&Cluster::default());
+        Ok(observer)
     }
 
     /// A reader of notifications whose losses are to be published.
@@ -193,6 +212,36 @@ impl Observer {
         self.sockets.containers(containers.chain(of_pods));
     }
 
+    /// Takes in what the cluster's API says. What it said stays while it is away.
+    pub(super) fn cluster_changed(&mut self, update: ClusterUpdate) {
+        match update {
+            ClusterUpdate::State(state) => self.cluster_state = Some(state),
+            ClusterUpdate::Cluster(cluster) => self.look_elsewhere(&cluster),
+        }
+    }
+
+    fn look_elsewhere(&mut self, cluster: &Cluster) {
+        let places = elsewhere::places(&self.settings, cluster, &self.cluster_node);
+        self.registry.observe_elsewhere(places, Instant::now());
+        self.statements = elsewhere::statements(cluster);
+        let ignored = cluster.pods.iter().filter(|pod| pod.ignored);
+        self.ignored = ignored.flat_map(|pod| pod.uids.iter().cloned()).collect();
+        self.services = Services::of(&cluster.services);
+        self.judge();
+    }
+
+    /// Numbers of endpoints that are not to be shown.
+    fn hidden(&self) -> HashSet<EndpointId> {
+        let by_runtime = self.pods.by_sandbox.values().filter(|pod| pod.ignored).map(|pod| &pod.uid);
+        let uids: HashSet<&Arc<str>> = by_runtime.chain(&self.ignored).collect();
+        if uids.is_empty() {
+            return HashSet::new();
+        }
+        let endpoints = self.registry.endpoints();
+        let hidden = endpoints.iter().filter(|one| one.uid.as_ref().is_some_and(|uid| uids.contains(uid)));
+        hidden.map(|one| one.number).collect()
+    }
+
     /// Takes in what was seen of virtual machines.
     pub(super) fn guests_changed(&mut self, look: Look) {
         self.guests = Some(look);
@@ -232,7 +281,7 @@ impl Observer {
             pods: &pods,
             guests: self.guests.as_ref().map(|look| look.guests.guests.as_slice()).unwrap_or_default(),
             nat_rules: self.guests.as_ref().and_then(|look| look.rules.as_ref()?.as_deref().ok()),
-            statements: &[],
+            statements: &self.statements,
         };
         self.registry.observe(&observed, Instant::now());
         self.place_all();
@@ -244,7 +293,7 @@ impl Observer {
     pub(super) fn write(&mut self) {
         let number = |index: u32| self.placed.get(&index).map(|placed| placed.number);
         let addresses = tables::addresses(&self.registry, number);
-        let prefixes = tables::prefixes(&self.facts, &self.uplinks);
+        let prefixes = tables::prefixes(&self.facts, &self.uplinks, &self.registry);
         self.unwritten = self.kernel.set_addresses(addresses) + self.kernel.set_prefixes(prefixes);
     }
 
@@ -260,7 +309,11 @@ impl Observer {
 
         self.sockets.scan().await;
         self.sockets.ask(&self.kernel, &self.drain.flows, now);
-        let names = Names::of(&self.registry).with_sockets(&self.sockets.owners, Duration::from_nanos(now));
+        let hidden = self.hidden();
+        let names = Names::of(&self.registry)
+            .without(&hidden)
+            .with_services(&self.services)
+            .with_sockets(&self.sockets.owners, Duration::from_nanos(now));
         let reading = Reading {
             flows: &self.drain.flows,
             paths: &self.drain.paths,
@@ -288,7 +341,7 @@ impl Observer {
         publish::baselines(&mut self.placed, &self.collector, &self.facts, &counted);
         let health = publish::health(self, tracker.state(), &self.drain, &counted);
         self.tick_seconds = began.elapsed().as_secs_f64();
-        Ok(publish::report(self, clock.wall, interval, flows, totals, health))
+        Ok(publish::report(self, &hidden, (clock.wall, interval), flows, totals, health))
     }
 }
 

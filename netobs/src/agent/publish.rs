@@ -1,16 +1,16 @@
 //! What the observer knows → the report.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     path::Path,
     sync::Arc,
     time::Duration,
 };
 
 use jiff::Timestamp;
-use netobs_common::{counters::Counters, hook::Hook};
+use netobs_common::{counters::Counters, endpoint::EndpointId, hook::Hook};
 
-use super::{names, observer::Observer, placement::Placed};
+use super::{cluster, names, observer::Observer, placement::Placed};
 use crate::{
     collector::{Baseline, Collector, Coverage, in_our_bytes},
     host::facts::{Facts, LinkCounters, LinkKind},
@@ -127,12 +127,14 @@ fn sources(observer: &Observer, conntrack: &'static str) -> Vec<SourceState> {
         None => ("ready", None),
         Some(why) => ("failing", Some(Arc::clone(why))),
     };
+    let kubernetes = runtime(cluster::is_asked(&observer.settings), observer.cluster_state.as_ref());
     let (libvirt, monitors) = guests(observer);
     let state = |source, (state, detail)| SourceState { source, state, detail };
     vec![
         state("conntrack", (conntrack, None)),
         state("cri", cri),
         state("docker", docker),
+        state("kubernetes_api", kubernetes),
         state("libvirt", libvirt),
         state("netlink", ("ready", None)),
         state("netns", netns),
@@ -208,13 +210,14 @@ fn is_guests(kind: &LinkKind) -> bool {
 /// The report of a tick.
 pub(super) fn report(
     observer: &Observer,
-    time: Timestamp,
-    interval: Duration,
+    hidden: &HashSet<EndpointId>,
+    (time, interval): (Timestamp, Duration),
     flows: Vec<FlowRow>,
     totals: Totals,
     health: Health,
 ) -> Report {
-    let mut endpoints: Vec<_> = observer.registry.endpoints().iter().map(|one| names::row(one)).collect();
+    let shown = observer.registry.endpoints().into_iter().filter(|one| !hidden.contains(&one.number));
+    let mut endpoints: Vec<_> = shown.map(|one| names::row(&one)).collect();
     endpoints.sort_by(|one, other| one.id.cmp(&other.id));
     Report { time, node: Arc::clone(&observer.node), interval, endpoints, flows, totals, health }
 }

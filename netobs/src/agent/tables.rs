@@ -26,13 +26,22 @@ pub(super) fn addresses(
     entries.collect()
 }
 
-/// Networks on this host's own side: an address there that nobody is known to have is not outside.
-pub(super) fn prefixes(facts: &Facts, uplinks: &BTreeSet<u32>) -> BTreeMap<(u8, PrefixKey), Party> {
+/// Networks on this host's own side, where an address that nobody is known to have is not outside, and networks of
+/// others.
+pub(super) fn prefixes(
+    facts: &Facts,
+    uplinks: &BTreeSet<u32>,
+    registry: &Registry,
+) -> BTreeMap<(u8, PrefixKey), Party> {
     let inner = facts.links.keys().filter(|index| !uplinks.contains(index));
     let networks = inner.flat_map(|index| facts.connected_prefixes(*index));
-    let entries = networks.map(|network| {
+    let others =
+        registry.networks_elsewhere().map(|(network, id, kind)| (network, Party::new(id, kind, false)));
+    // Of two equal ones, our own comes later and counts.
+    let all = others.chain(networks.map(|network| (network, Party::UNKNOWN)));
+    let entries = all.map(|(network, party)| {
         let base = if network.addr().is_ipv4() { 96 } else { 0 };
-        ((base + network.prefix_len(), PrefixKey { address: stored(network.addr()) }), Party::UNKNOWN)
+        ((base + network.prefix_len(), PrefixKey { address: stored(network.addr()) }), party)
     });
     entries.collect()
 }

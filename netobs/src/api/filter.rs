@@ -76,6 +76,8 @@ fn sides(flow: &FlowRow) -> impl Iterator<Item = (IpAddr, u16)> {
 /// The endpoints a selector means.
 struct Selected {
     ids: BTreeSet<Arc<str>>,
+    /// `NAMESPACE/NAME` of a Service: no endpoint, but what a source may address.
+    service: Option<String>,
     address: Option<IpAddr>,
 }
 
@@ -92,12 +94,17 @@ impl Selected {
         };
         let mut ids: BTreeSet<_> = endpoints.iter().filter(means).map(|one| Arc::clone(&one.id)).collect();
         ids.insert(selector.into());
-        Self { ids, address: selector.parse().ok() }
+        let service = selector.strip_prefix("service/").map(str::to_owned);
+        Self { ids, service, address: selector.parse().ok() }
     }
 
     fn has(&self, flow: &FlowRow) -> bool {
         self.ids.contains(&flow.source.endpoint)
             || self.ids.contains(&flow.destination.endpoint)
+            || self.service.as_deref().is_some_and(|wanted| {
+                let addressed = flow.original_destination.as_ref();
+                addressed.and_then(|one| one.service.as_deref()) == Some(wanted)
+            })
             || self.address.is_some_and(|wanted| sides(flow).any(|(ip, _)| ip == wanted))
     }
 }

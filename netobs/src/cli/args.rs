@@ -35,7 +35,7 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Observe this host until told to stop
-    Agent(AgentArgs),
+    Agent(Box<AgentArgs>),
     /// Show live flows: sort, filter, pause, drill down to hops
     Top(TopArgs),
     /// Show who is on this host, with mode, addresses, interface and provenance
@@ -108,7 +108,8 @@ pub struct FlowsArgs {
 /// The filters of `netobs flows`. A flow must pass all of them.
 #[derive(Args, Debug, Default)]
 pub struct FilterArgs {
-    /// Either side is this endpoint: host, container/NAME or an id's beginning, an address
+    /// Either side is this endpoint: host, container/NAME or an id's beginning, pod/NAMESPACE/NAME, vm/NAME, node/NAME,
+    /// external/NAME, an address; or service/NAMESPACE/NAME was addressed
     #[arg(long, value_name = "SELECTOR")]
     pub endpoint: Option<String>,
 

@@ -20,10 +20,11 @@ use crate::{
     identity::{
         endpoint::{Endpoint, Mode},
         registry::Registry,
+        services::Services,
         sockets::{Connection, SocketHolder, SocketOwners},
     },
     path::ledger::{WorkloadName, Workloads},
-    report::KindName,
+    report::{KindName, Via},
 };
 
 /// One moment's names.
@@ -31,6 +32,8 @@ pub struct Names<'a> {
     registry: &'a Registry,
     ambiguous: HashSet<IpAddr>,
     sockets: Option<(&'a SocketOwners, Duration)>,
+    services: Option<&'a Services>,
+    hidden: Option<&'a HashSet<EndpointId>>,
 }
 
 impl<'a> Names<'a> {
@@ -44,13 +47,41 @@ impl<'a> Names<'a> {
                 ambiguous.insert(address);
             }
         }
-        Self { registry, ambiguous, sockets: None }
+        Self { registry, ambiguous, sockets: None, services: None, hidden: None }
     }
 
     /// With what is known of the host's sockets at a moment of the monotonic clock.
     #[must_use]
     pub fn with_sockets(self, owners: &'a SocketOwners, now: Duration) -> Self {
         Self { sockets: Some((owners, now)), ..self }
+    }
+
+    /// With the cluster's Services.
+    #[must_use]
+    pub fn with_services(self, services: &'a Services) -> Self {
+        Self { services: Some(services), ..self }
+    }
+
+    /// Without some endpoints: their flows are not listed, and their workload is `other`. They are counted all the
+    /// same.
+    #[must_use]
+    pub fn without(self, hidden: &'a HashSet<EndpointId>) -> Self {
+        Self { hidden: Some(hidden), ..self }
+    }
+
+    /// Whether an endpoint is not to be shown.
+    #[must_use]
+    pub fn is_hidden(&self, endpoint: EndpointId) -> bool {
+        self.hidden.is_some_and(|hidden| hidden.contains(&self.registry.resolve(endpoint)))
+    }
+
+    /// The Service at an address and port, as `NAMESPACE/NAME`, and how it is addressed there.
+    #[must_use]
+    pub fn service(&self, peer: Peer, protocol: Proto) -> Option<(Arc<str>, Via)> {
+        let node =
+            self.registry.lookup(0, peer.address).is_some_and(|number| self.kind(number) == Kind::HOST);
+        let (id, via) = self.services?.at(peer.address, protocol.0, peer.port, node)?;
+        Some((Arc::clone(id), via))
     }
 
     fn owner(&self, holder: SocketHolder) -> Owner {
@@ -142,8 +173,11 @@ impl Workloads for Names<'_> {
         let Some(endpoint) = self.endpoint(endpoint) else {
             return WorkloadName { namespace: "".into(), workload: "unknown".into() };
         };
+        if self.is_hidden(endpoint.number) {
+            return WorkloadName { namespace: "".into(), workload: "other".into() };
+        }
         let name = match endpoint.kind {
-            Kind::HOST => "host".into(),
+            Kind::HOST if !endpoint.number.is_elsewhere() => "host".into(),
             Kind::UNKNOWN => Arc::clone(&endpoint.id),
             _ => Arc::clone(&endpoint.name),
         };

@@ -26,8 +26,10 @@ pub(super) fn flows(
     interval: Duration,
 ) -> Vec<FlowRow> {
     let writer = Writer { collector, names, clock, interval: interval.as_secs_f64().max(0.001) };
-    let mut rows: Vec<FlowRow> =
-        collector.flows.iter().filter(|one| !one.sightings.is_empty()).map(|one| writer.row(one)).collect();
+    let shown = collector.flows.iter().filter(|one| {
+        !one.sightings.is_empty() && !names.is_hidden(one.source) && !names.is_hidden(one.destination)
+    });
+    let mut rows: Vec<FlowRow> = shown.map(|one| writer.row(one)).collect();
     rows.sort_by(|one, other| {
         let rate = other.bits_per_second().total_cmp(&one.bits_per_second());
         rate.then(other.last_seen.cmp(&one.last_seen)).then_with(|| one.id.cmp(&other.id))
@@ -56,20 +58,25 @@ impl Writer<'_> {
             resets: u64::from(conversation.signs().rst),
             zero_windows: None,
         });
+        let original = via::original_destination(conversation);
+        let service = original.and_then(|peer| self.names.service(peer, conversation.original().proto));
         FlowRow {
             id: Arc::clone(&conversation.id),
             source: self.party(conversation.source, conversation.original().source_shown()),
             destination: self.party(conversation.destination, conversation.translated().destination_shown()),
             initiator_by: conversation.initiator_by,
-            original_destination: via::original_destination(conversation).map(|peer| OriginalDestination {
+            original_destination: original.map(|peer| OriginalDestination {
                 address: peer.address,
                 port: peer.port,
-                service: None,
+                service: service.as_ref().map(|(id, _)| Arc::clone(id)),
             }),
             protocol: labels.protocol,
             path: labels.path,
             nat: conversation.nat(),
-            via: via::of(conversation, destination_kind, |peer| self.names.is_host(peer.address)),
+            via: service.map_or_else(
+                || via::of(conversation, destination_kind, |peer| self.names.is_host(peer.address)),
+                |(_, via)| via,
+            ),
             reporter: reporter::of(source_local, destination_local),
             overlay: None,
             proxied_by: conversation.proxied_by.clone(),

@@ -101,9 +101,11 @@ impl Side {
     }
 }
 
-/// How much a number says: an endpoint of this host more than the host, that more than "outside".
+/// How much a number says: an endpoint of this host more than the host, that more than somebody elsewhere, that more
+/// than "outside".
 const fn rank(endpoint: EndpointId) -> u8 {
     match endpoint {
+        _ if endpoint.is_elsewhere() => 2,
         EndpointId::UNKNOWN => 0,
         EndpointId::EXTERNAL => 1,
         EndpointId::GROUP => 2,

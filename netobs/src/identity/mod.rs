@@ -2,8 +2,10 @@
 
 pub mod cgroup;
 pub mod claim;
+pub mod elsewhere;
 pub mod endpoint;
 pub mod observed;
 pub mod registry;
+pub mod services;
 pub mod sockets;
 pub mod text;

@@ -15,12 +15,13 @@ mod pairing;
 mod stack;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
     sync::Arc,
     time::Instant,
 };
 
+use ipnet::IpNet;
 use netobs_common::endpoint::{EndpointId, Kind};
 
 pub use self::addresses::{AddressOwner, ROUTED};
@@ -30,6 +31,7 @@ use self::{
 };
 use super::{
     claim::Provenance,
+    elsewhere::{Elsewhere, Place},
     endpoint::{Endpoint, Interface, Mode},
     observed::Observed,
     text,
@@ -45,6 +47,9 @@ pub struct Registry {
     owners: HashMap<u32, EndpointId>,
     containers: HashMap<Arc<str>, EndpointId>,
     addresses: Addresses,
+    elsewhere: Elsewhere,
+    /// Networks this host is connected to otherwise than by its uplinks: who is unknown there is not elsewhere.
+    inner: BTreeSet<IpNet>,
     host: Arc<Endpoint>,
     external: Arc<Endpoint>,
     group: Arc<Endpoint>,
@@ -59,6 +64,8 @@ impl Default for Registry {
             owners: HashMap::new(),
             containers: HashMap::new(),
             addresses: Addresses::default(),
+            elsewhere: Elsewhere::default(),
+            inner: BTreeSet::new(),
             host: Arc::new(Endpoint::bare(EndpointId::HOST, Kind::HOST, "host")),
             external: Arc::new(Endpoint::bare(EndpointId::EXTERNAL, Kind::EXTERNAL, "external")),
             group: Arc::new(Endpoint::bare(EndpointId::GROUP, Kind::UNKNOWN, "group")),
@@ -89,6 +96,8 @@ impl Registry {
             self.index(one);
         }
         self.addresses.route(observed.facts);
+        let links = observed.facts.links.keys().filter(|index| !observed.uplinks.contains(index));
+        self.inner = links.flat_map(|index| observed.facts.connected_prefixes(*index)).collect();
         self.numbers.slots.extend(found.into_iter().map(|one| (one.endpoint.number, one.into_slot())));
         self.numbers.expire(&given.into_values().collect(), now);
     }
@@ -114,6 +123,16 @@ impl Registry {
                 self.addresses.add(segment, *address, owner);
             }
         }
+    }
+
+    /// Everybody known who is not on this host, anew. `now` must not go back.
+    pub fn observe_elsewhere(&mut self, places: Vec<Place>, now: Instant) {
+        self.elsewhere.observe(places, now);
+    }
+
+    /// Networks of others with their owners: what is unknown there is theirs.
+    pub fn networks_elsewhere(&self) -> impl Iterator<Item = (IpNet, EndpointId, Kind)> {
+        self.elsewhere.networks()
     }
 
     /// An interface went away: its index may be another's by the next [`Registry::observe`].
@@ -143,6 +162,7 @@ impl Registry {
             EndpointId::HOST => Some(&self.host),
             EndpointId::EXTERNAL => Some(&self.external),
             EndpointId::GROUP => Some(&self.group),
+            _ if number.is_elsewhere() => self.elsewhere.endpoint(number),
             _ => self.numbers.slots.get(&self.resolve(number)).map(|slot| &slot.endpoint),
         }
     }
@@ -166,12 +186,18 @@ impl Registry {
     pub fn lookup(&self, segment: u32, address: IpAddr) -> Option<EndpointId> {
         let address = address.to_canonical();
         let here = self.addresses.by_segment.get(&(segment, address));
-        here.or_else(|| self.addresses.by_segment.get(&(ROUTED, address))).map(|owner| owner.endpoint)
+        let known = here.or_else(|| self.addresses.by_segment.get(&(ROUTED, address)));
+        let inner = self.inner.iter().filter(|one| one.contains(&address)).map(IpNet::prefix_len).max();
+        known.map(|owner| owner.endpoint).or_else(|| self.elsewhere.lookup(address, inner))
     }
 
-    /// Every address known: segment, address, and who has it, the host's own included.
+    /// Every address known: segment, address, and who has it, the host's own and others' included. An address that
+    /// somebody on this host has is nobody's elsewhere, whatever is said: what is seen here is the later news.
     pub fn addresses(&self) -> impl Iterator<Item = (u32, IpAddr, AddressOwner)> {
-        self.addresses.by_segment.iter().map(|((segment, address), owner)| (*segment, *address, *owner))
+        let here = &self.addresses.by_segment;
+        let local = here.iter().map(|((segment, address), owner)| (*segment, *address, *owner));
+        let away = self.elsewhere.addresses().filter(|(address, _)| !here.contains_key(&(ROUTED, *address)));
+        local.chain(away.map(|(address, owner)| (ROUTED, address, owner)))
     }
 
     /// How many addresses two endpoints of one segment had a claim on at the last look.

@@ -37,13 +37,23 @@ impl Way {
         is_here(self.source.0) && is_here(self.destination.0)
     }
 
-    const fn has(&self, endpoint: EndpointId) -> bool {
-        self.source.0.0 == endpoint.0 || self.destination.0.0 == endpoint.0
+    /// One of them is another node, or on one.
+    const fn is_remote(&self, (endpoint, kind): (EndpointId, Kind)) -> bool {
+        endpoint.is_elsewhere() && !matches!(kind, Kind::EXTERNAL)
+    }
+
+    /// One of them is beyond the uplink, with a name or without.
+    const fn is_outside(&self) -> bool {
+        self.source.0.0 == EndpointId::EXTERNAL.0
+            || self.destination.0.0 == EndpointId::EXTERNAL.0
+            || self.source.0.is_elsewhere()
+            || self.destination.0.is_elsewhere()
     }
 }
 
 const fn is_here(endpoint: EndpointId) -> bool {
-    !matches!(endpoint, EndpointId::UNKNOWN | EndpointId::EXTERNAL | EndpointId::GROUP)
+    !endpoint.is_elsewhere()
+        && !matches!(endpoint, EndpointId::UNKNOWN | EndpointId::EXTERNAL | EndpointId::GROUP)
 }
 
 /// The class of a way.
@@ -58,8 +68,10 @@ pub const fn classify(way: &Way) -> Path {
     if way.touches(Role::MACVLAN) {
         return Path::Macvlan;
     }
-    if way.touches(Role::UPLINK) && !(way.bridged_uplink && way.is_inside()) || way.has(EndpointId::EXTERNAL)
-    {
+    if way.is_remote(way.source) || way.is_remote(way.destination) {
+        return Path::RoutedRemote;
+    }
+    if way.touches(Role::UPLINK) && !(way.bridged_uplink && way.is_inside()) || way.is_outside() {
         return Path::Uplink;
     }
     if way.destination.0.0 == EndpointId::GROUP.0 {

@@ -4,10 +4,11 @@ use netobs_common::endpoint::{EndpointId, Kind};
 
 use crate::report::Reporter;
 
-/// Whether an endpoint is on this host. Other nodes and what is on them are not, once they are known.
+/// Whether an endpoint is on this host. Other nodes and what is on them are not.
 #[must_use]
 pub const fn is_local(endpoint: EndpointId, kind: Kind) -> bool {
     !matches!(kind, Kind::EXTERNAL)
+        && !endpoint.is_elsewhere()
         && !matches!(endpoint, EndpointId::EXTERNAL | EndpointId::GROUP | EndpointId::UNKNOWN)
 }
 

@@ -6,7 +6,6 @@
 mod client;
 mod convert;
 mod events;
-mod owner;
 mod session;
 #[cfg(test)]
 mod tests;

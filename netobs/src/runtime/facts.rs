@@ -1,5 +1,6 @@
 //! What a runtime says about its containers, as plain data. No I/O.
 
+pub mod cluster;
 pub mod guest;
 pub mod pod;
 

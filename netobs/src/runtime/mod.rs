@@ -6,4 +6,7 @@ pub mod docker;
 pub mod facts;
 pub mod follow;
 pub mod guests;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod namespaces;
+pub mod owner;

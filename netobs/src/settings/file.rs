@@ -93,6 +93,10 @@ mod tests {
             uplink = ["eth0", "eth1"]
             docker_socket = ""
             libvirt_dir = "/run/x"
+            kubeconfig = ""
+            node_name = "n1"
+            network = ["office=203.0.113.0/24"]
+            node = ["two=198.51.100.3", "two=10.244.2.0/24"]
             cri_socket = "unix:///run/y.sock"
             attach = "clsact"
             log_level = "debug"

@@ -39,6 +39,14 @@ pub struct Layer {
     #[arg(long, env = "NETOBS_UPLINK", value_name = "INTERFACE", value_delimiter = ',')]
     pub uplink: Vec<String>,
 
+    /// Name for a network outside, as in office=203.0.113.0/24; may be repeated
+    #[arg(long, env = "NETOBS_NETWORK", value_name = "NAME=CIDR", value_delimiter = ',')]
+    pub network: Vec<String>,
+
+    /// Address of another node, or network of its pods, as in node-2=198.51.100.3; may be repeated
+    #[arg(long, env = "NETOBS_NODE", value_name = "NAME=ADDR", value_delimiter = ',')]
+    pub node: Vec<String>,
+
     /// Docker's (or podman's) API socket, empty for none [default: /var/run/docker.sock]
     #[arg(long, env = "NETOBS_DOCKER_SOCKET", value_name = "PATH")]
     pub docker_socket: Option<String>,
@@ -46,6 +54,14 @@ pub struct Layer {
     /// Pod runtime's socket, empty for none [default: the first of containerd's, CRI-O's and k3s's]
     #[arg(long, env = "NETOBS_CRI_SOCKET", value_name = "PATH")]
     pub cri_socket: Option<String>,
+
+    /// How to reach the Kubernetes API, empty for not at all [default: as a pod does, where it is one]
+    #[arg(long, env = "NETOBS_KUBECONFIG", value_name = "PATH")]
+    pub kubeconfig: Option<String>,
+
+    /// This node's name in the cluster [default: the host's name]
+    #[arg(long, env = "NETOBS_NODE_NAME", value_name = "NAME")]
+    pub node_name: Option<String>,
 
     /// Directory of libvirt's status files, empty for none [default: /run/libvirt/qemu]
     #[arg(long, env = "NETOBS_LIBVIRT_DIR", value_name = "PATH")]
@@ -76,8 +92,12 @@ impl Layer {
             max_series: self.max_series.or(below.max_series),
             max_flows: self.max_flows.or(below.max_flows),
             uplink: if self.uplink.is_empty() { below.uplink } else { self.uplink },
+            network: if self.network.is_empty() { below.network } else { self.network },
+            node: if self.node.is_empty() { below.node } else { self.node },
             docker_socket: self.docker_socket.or(below.docker_socket),
             cri_socket: self.cri_socket.or(below.cri_socket),
+            kubeconfig: self.kubeconfig.or(below.kubeconfig),
+            node_name: self.node_name.or(below.node_name),
             libvirt_dir: self.libvirt_dir.or(below.libvirt_dir),
             attach: self.attach.or(below.attach),
             log_level: self.log_level.or(below.log_level),

@@ -2,6 +2,7 @@
 
 mod file;
 mod layer;
+mod network;
 
 use std::{
     net::SocketAddr,
@@ -12,6 +13,8 @@ pub use file::DEFAULT_FILE;
 use serde::{Serialize, Serializer};
 
 pub use layer::{Attach, Detail, Layer, LogFormat, LogLevel};
+
+pub use network::NamedNetwork;
 
 use crate::failure::Failure;
 
@@ -61,12 +64,24 @@ pub struct Settings {
     /// Interfaces that lead outside; none: the default routes'.
     #[serde(rename = "uplink")]
     pub uplinks: Vec<String>,
+    /// Names for networks outside.
+    #[serde(rename = "network")]
+    pub networks: Vec<NamedNetwork>,
+    /// Addresses of other nodes, and networks of their pods.
+    #[serde(rename = "node")]
+    pub nodes: Vec<NamedNetwork>,
     /// Docker's API socket, if it is to be asked.
     #[serde(serialize_with = "empty_for_none")]
     pub docker_socket: Option<PathBuf>,
     /// The pod runtime's socket, if pods are to be asked for.
     #[serde(skip_serializing_if = "CriSocket::is_auto")]
     pub cri_socket: CriSocket,
+    /// How the Kubernetes API is reached.
+    #[serde(skip_serializing_if = "KubernetesAccess::is_auto")]
+    pub kubeconfig: KubernetesAccess,
+    /// This node's name in the cluster, if it is not the host's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
     /// Where libvirt's status files are, if they are to be read.
     #[serde(serialize_with = "empty_for_none")]
     pub libvirt_dir: Option<PathBuf>,
@@ -108,6 +123,24 @@ impl Settings {
                 Some("") => CriSocket::Off,
                 Some(path) => CriSocket::At(absolute("cri-socket", path)?),
             },
+            kubeconfig: match layer.kubeconfig.as_deref() {
+                None => KubernetesAccess::Auto,
+                Some("") => KubernetesAccess::Off,
+                Some(path) if path.starts_with('/') && !path.contains('\0') => {
+                    KubernetesAccess::Kubeconfig(PathBuf::from(path))
+                }
+                Some(path) => {
+                    return Err(Failure::usage(format!("--kubeconfig {path:?}: give an absolute path")));
+                }
+            },
+            node_name: match layer.node_name {
+                Some(name) if name.is_empty() || !name.chars().all(is_of_a_name) => {
+                    return Err(Failure::usage(format!(
+                        "--node-name {name:?}: give the name that `kubectl get nodes` shows"
+                    )));
+                }
+                name => name,
+            },
             libvirt_dir: match layer.libvirt_dir.as_deref().unwrap_or(LIBVIRT_DIR) {
                 "" => None,
                 path if path.starts_with('/') && !path.contains('\0') => Some(PathBuf::from(path)),
@@ -115,6 +148,8 @@ impl Settings {
                     return Err(Failure::usage(format!("--libvirt-dir {path:?}: give an absolute path")));
                 }
             },
+            networks: named("network", &layer.network)?,
+            nodes: named("node", &layer.node)?,
             uplinks: layer.uplink,
             attach: layer.attach.unwrap_or_default(),
             log_level: layer.log_level.unwrap_or_default(),
@@ -149,6 +184,35 @@ pub enum CriSocket {
     Off,
     /// Here.
     At(PathBuf),
+}
+
+/// How the Kubernetes API is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KubernetesAccess {
+    /// As a pod does, if this is one (`KUBERNETES_SERVICE_HOST` is set), else not at all.
+    Auto,
+    /// Not at all.
+    Off,
+    /// As this kubeconfig file says.
+    Kubeconfig(PathBuf),
+}
+
+impl KubernetesAccess {
+    const fn is_auto(&self) -> bool {
+        matches!(self, Self::Auto)
+    }
+}
+
+impl Serialize for KubernetesAccess {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let path = if let Self::Kubeconfig(path) = self { path } else { Path::new("") };
+        serializer.collect_str(&path.display())
+    }
+}
+
+/// RFC 1123: it becomes part of a request.
+const fn is_of_a_name(one: char) -> bool {
+    one.is_ascii_alphanumeric() || matches!(one, '-' | '.')
 }
 
 impl CriSocket {
@@ -191,6 +255,11 @@ fn absolute(flag: &str, path: &str) -> Result<PathBuf, Failure> {
         )));
     }
     Ok(PathBuf::from(bare))
+}
+
+fn named(flag: &str, all: &[String]) -> Result<Vec<NamedNetwork>, Failure> {
+    let one = |text: &String| text.parse().map_err(|why| Failure::usage(format!("--{flag} {text:?}: {why}")));
+    all.iter().map(one).collect()
 }
 
 fn within(flag: &str, value: u32, limit: u32) -> Result<u32, Failure> {
@@ -253,8 +322,12 @@ mod tests {
         let layer = Layer {
             uplink: vec!["eth0".into()],
             docker_socket: Some(String::new()),
+            network: vec!["office=203.0.113.0/24".into()],
+            node: vec!["two=198.51.100.3".into()],
             cri_socket: Some(String::new()),
             libvirt_dir: Some(String::new()),
+            kubeconfig: Some("/etc/kubeconfig".into()),
+            node_name: Some("n1".into()),
             attach: Some(Attach::Clsact),
             max_series: Some(7),
             ..Layer::default()

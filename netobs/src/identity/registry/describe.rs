@@ -52,7 +52,10 @@ fn concerns(statement: &Statement, draft: &Draft<'_>, cgroups: &[CgroupIdentity]
             draft.containers.iter().any(|one| one.id == *id)
                 || cgroups.iter().any(|one| one.container_id.as_ref() == Some(id))
         }
-        Subject::Pod(uid) => cgroups.iter().any(|one| one.pod_uid.as_ref() == Some(uid)),
+        Subject::Pod(uid) => {
+            draft.pod.is_some_and(|pod| pod.uid == *uid)
+                || cgroups.iter().any(|one| one.pod_uid.as_ref() == Some(uid))
+        }
         Subject::Interface(index) => draft.links.iter().any(|one| one.index == *index),
     }
 }

@@ -114,11 +114,11 @@ impl Numbers {
 
     fn fresh(&mut self) -> EndpointId {
         let number = EndpointId(self.next);
-        // Four thousand million endpoints in one life: then new ones stay unknown.
-        match self.next.checked_add(1) {
-            Some(next) => self.next = next,
-            None => return EndpointId::UNKNOWN,
+        // Two thousand million endpoints in one life: then new ones stay unknown.
+        if number.is_elsewhere() {
+            return EndpointId::UNKNOWN;
         }
+        self.next += 1;
         number
     }
 

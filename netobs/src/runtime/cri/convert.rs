@@ -5,15 +5,17 @@ use std::{net::IpAddr, sync::Arc};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{
-    owner,
-    wire::{self, Container, PodSandbox, PodSandboxStatusResponse},
-};
+use super::wire::{self, Container, PodSandbox, PodSandboxStatusResponse};
 use crate::{
     identity::text,
-    runtime::facts::pod::{PodContainer, RuntimePod},
+    runtime::{
+        facts::pod::{PodContainer, RuntimePod},
+        owner,
+    },
 };
 
+/// The annotation of a pod that is not to be shown.
+const IGNORE: &str = "netobs.io/ignore";
 /// Longest path of a namespace taken as it is.
 const PATH_LIMIT: usize = 512;
 /// Addresses of one pod.
@@ -76,10 +78,12 @@ pub(super) fn pod(
         uid: text::clean(&metadata.uid).into(),
         namespace: text::clean(&metadata.namespace).into(),
         name: text::clean(&metadata.name).into(),
-        workload: owner::guess(&metadata.name, &listed.labels).map(|name| text::clean(name).into()),
+        workload: owner::by_labels(&metadata.name, |key| listed.labels.get(key))
+            .map(|name| text::clean(name).into()),
         runtime: Arc::clone(runtime),
         created_at: Timestamp::from_nanosecond(i128::from(listed.created_at)).ok(),
         host_network,
+        ignored: listed.annotations.get(IGNORE).is_some_and(|value| value == "true"),
         pid: info.pid,
         netns: netns.filter(|path| path.starts_with('/') && path.len() <= PATH_LIMIT).map(Into::into),
         addresses: if host_network { Vec::new() } else { addresses },

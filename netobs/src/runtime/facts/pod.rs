@@ -29,6 +29,8 @@ pub struct RuntimePod {
     pub pid: u32,
     /// Where the runtime keeps its network namespace, if it says so.
     pub netns: Option<Arc<str>>,
+    /// Whether somebody asked netobs not to show it.
+    pub ignored: bool,
     /// Its addresses; none on the host's stack.
     pub addresses: Vec<IpAddr>,
     /// Its running containers, by name.
