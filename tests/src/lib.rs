@@ -2,6 +2,7 @@
 //! what it says with what the machine says. The cases are in `tests/`.
 
 pub mod agent;
+pub mod api_server;
 pub mod assembled;
 pub mod bare;
 pub mod bpf;

@@ -6,6 +6,7 @@ use std::{process::ExitCode, sync::Mutex, time::Duration};
 use anyhow::{Context, Result, ensure};
 use netobs_tests::{
     agent::Agent,
+    api_server::ApiServer,
     flows::{self, Flow},
     interval::Interval,
     kubelet::{Pod, PodSpec},
@@ -18,7 +19,7 @@ use netobs_tests::{
     suite::{self, Case},
     traffic,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const BYTES: usize = 20_000;
 const CONNECTIONS: u32 = 10;
@@ -30,6 +31,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(5);
 /// Fields go in this order: the agent before what it observes.
 struct Scene {
     agent: Agent,
+    api: Mutex<ApiServer>,
     web: Pod,
     db: Pod,
     proxy: Pod,
@@ -52,6 +54,9 @@ fn main() -> ExitCode {
             case("a_pod_on_the_hosts_network_is_not_the_host", a_pod_on_the_hosts_network),
             case("its_connections_end_within_five_seconds", its_connections_end),
             case("a_new_pod_is_named_within_two_seconds", a_new_pod),
+            case("who_is_elsewhere_has_a_name", who_is_elsewhere),
+            case("a_service_is_named_where_it_is_addressed", a_service_is_named),
+            case("while_the_api_is_away_names_stay", while_the_api_is_away),
             case("while_the_runtime_is_away_names_stay", while_the_runtime_is_away),
         ],
     )
@@ -77,11 +82,171 @@ fn scene() -> Result<Scene> {
     let db = pods.run(&spec("db", false, &["main"]))?;
     let proxy = pods.run(&spec("proxy", true, &["main"]))?;
     let directory = site.directory().join("agent");
-    let socket = format!("--cri-socket={}", pods.socket().display());
-    let agent = Agent::start(&site.node(), &directory, &directory.join("no-docker.sock"), &[&socket])?;
-    let scene = Scene { agent, web, db, proxy, runtime: Mutex::new(pods), site };
+    std::fs::create_dir_all(&directory)?;
+    let api = api(&site, &web, &proxy)?;
+    let options = [
+        format!("--cri-socket={}", pods.socket().display()),
+        format!("--kubeconfig={}", api.kubeconfig(&directory)?.display()),
+        "--node-name=n1".to_owned(),
+        format!("--network=office={OFFICE}"),
+    ];
+    let options: Vec<_> = options.iter().map(String::as_str).collect();
+    let agent = Agent::start(&site.node(), &directory, &directory.join("no-docker.sock"), &options)?;
+    let scene = Scene { agent, api: Mutex::new(api), web, db, proxy, runtime: Mutex::new(pods), site };
     until("the pods' names", Duration::from_secs(10), || scene.named(&id(&scene.web)))?;
     Ok(scene)
+}
+
+/// Another node, a pod of it behind a Service, its pods' network, and a network with a name: all beyond the uplink.
+const OTHER_NODE: &str = "203.0.113.20";
+const OTHER_POD: &str = "203.0.113.30";
+const OTHER_PODS: &str = "203.0.113.40/29";
+const OFFICE: &str = "203.0.113.48/28";
+/// The address of the Service in front of `web`.
+const SERVICE: &str = "10.96.0.7";
+
+/// What the API says: of the node's pods it knows `web` and `proxy`, and not `db`.
+fn api(site: &Site, web: &Pod, proxy: &Pod) -> Result<ApiServer> {
+    let api = ApiServer::start(&site.node(), ([127, 0, 0, 1], 6_443).into())?;
+    let pod = |pod: &Pod, owner: Value| {
+        json!({
+            "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid, "ownerReferences": owner,
+                         "labels": {"pod-template-hash": "6d4cf56db6"}},
+            "spec": {"nodeName": "n1", "containers": [], "hostNetwork": pod.address.is_none()},
+            "status": {"phase": "Running", "podIP": pod.address},
+        })
+    };
+    let owner = |kind: &str, name: &str| json!([{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": "o", "controller": true}]);
+    api.put("pods", pod(web, owner("ReplicaSet", "web-6d4cf56db6")))?;
+    api.put("pods", pod(proxy, owner("DaemonSet", "proxies")))?;
+    let node = |name: &str, address: &str, pods: &str| {
+        json!({"metadata": {"name": name}, "spec": {"podCIDR": pods},
+               "status": {"addresses": [{"type": "InternalIP", "address": address}]}})
+    };
+    api.put("nodes", node("n1", NODE, "10.88.0.0/24"))?;
+    api.put("nodes", node("n2", OTHER_NODE, OTHER_PODS))?;
+    api.put(
+        "services",
+        json!({"metadata": {"name": "web", "namespace": "shop"},
+               "spec": {"clusterIP": SERVICE, "ports": [{"port": 80}]}}),
+    )?;
+    api.put(
+        "endpointslices",
+        json!({"metadata": {"name": "far-1", "namespace": "shop"}, "addressType": "IPv4", "endpoints": [
+            {"addresses": [OTHER_POD], "nodeName": "n2", "targetRef": {"kind": "Pod", "name": "far-0"}},
+        ]}),
+    )?;
+    for address in [OTHER_NODE, OTHER_POD, "203.0.113.41", "203.0.113.50"] {
+        site.outside.batch(&format!("addr add {address}/32 dev lo\n"))?;
+    }
+    let rule = format!("-p tcp -d {SERVICE} --dport 80 -j DNAT --to-destination {}:7080", address(web));
+    for chain in ["PREROUTING", "OUTPUT"] {
+        site.node().run(&format!("iptables -t nat -A {chain} {rule}"))?;
+    }
+    Ok(api)
+}
+
+fn who_is_elsewhere(scene: &Scene) -> Result<()> {
+    let web = id(&scene.web);
+    let table = [
+        (OTHER_NODE, 7_010, "node/n2", "host", "routed_remote"),
+        (OTHER_POD, 7_011, "pod/shop/far-0", "pod", "routed_remote"),
+        ("203.0.113.41", 7_012, "pods/n2", "pod", "routed_remote"),
+        ("203.0.113.50", 7_013, "external/office", "external", "uplink"),
+    ];
+    for (address, port, endpoint, kind, path) in table {
+        let ends = (&place(&scene.web), &scene.outside());
+        let flow = scene.connections(ends, (address, port), (&web, endpoint))?;
+        ensure!(flow.destination.kind == kind && flow.path == path, "{}", flow.brief());
+        ensure!(flow.reporter == "source", "{}", flow.brief());
+    }
+    let page = scene.agent.metrics()?;
+    let named = page.sum("netobs_workload_bytes_total", &[("destination_workload", "office")]);
+    ensure!(named > 0.0, "no workload office");
+    Ok(())
+}
+
+fn a_service_is_named(scene: &Scene) -> Result<()> {
+    let listener = traffic::tcp_server(&place(&scene.web), "0.0.0.0:7080")?;
+    let target = format!("{SERVICE}:80");
+    let client = place(&scene.db);
+    let (interval, ports) =
+        Interval::around(&scene.agent, || traffic::connect(&client, &target, CONNECTIONS, BYTES))?;
+    drop(listener);
+    interval.must_be_exact()?;
+    let answer = scene.agent.query(&["flows", "--endpoint", "service/shop/web"])?;
+    let flows = answer["flows"].as_array().context("no flows")?;
+    for port in ports {
+        let flow = flows.iter().find(|flow| flow["source"]["port"] == port);
+        let flow = flow.with_context(|| format!("no flow from port {port} to the service"))?;
+        ensure!(flow["original_destination"]["service"] == "shop/web", "{flow}");
+        ensure!(flow["via"] == "cluster_ip" && flow["nat"] == "dnat", "{flow}");
+        ensure!(flow["destination"]["endpoint"] == id(&scene.web), "{flow}");
+    }
+    Ok(())
+}
+
+fn while_the_api_is_away(scene: &Scene) -> Result<()> {
+    let mut api = scene.api.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    until("the API to be ready", BACK_WITHIN, || {
+        ensure!(
+            source_state(scene, "kubernetes_api")? == "ready",
+            "{}",
+            source_state(scene, "kubernetes_api")?
+        );
+        Ok(())
+    })?;
+    api.stop()?;
+    until("the agent to miss the API", Duration::from_secs(10), || {
+        let state = source_state(scene, "kubernetes_api")?;
+        ensure!(state == "failing", "{state}");
+        Ok(())
+    })?;
+    // Counters go on and names stay, here and elsewhere; a new pod goes by the next best name.
+    let web = id(&scene.web);
+    // The agent's own tries travel over the very `lo` that is observed, so there is no quiet moment for exact books.
+    let carried = || {
+        Ok::<_, anyhow::Error>(
+            scene.agent.metrics()?.sum("netobs_path_bytes_total", &[("path", "routed_remote")]),
+        )
+    };
+    let before = carried()?;
+    let server = traffic::tcp_server(&scene.outside(), "0.0.0.0:7014")?;
+    let ports = traffic::connect(&place(&scene.web), &format!("{OTHER_NODE}:7014"), CONNECTIONS, BYTES)?;
+    drop(server);
+    until("the flows' names and bytes", Duration::from_secs(5), || {
+        let flows = scene.agent.flows()?;
+        for port in &ports {
+            let flow = flows::only(&flows, "the flow", |flow| {
+                flow.source.port == Some(*port) && flow.destination.port == Some(7_014)
+            })?;
+            let ends = (flow.source.endpoint.as_deref(), flow.destination.endpoint.as_deref());
+            ensure!(ends == (Some(web.as_str()), Some("node/n2")), "{}", flow.brief());
+        }
+        let grown = carried()? - before;
+        ensure!(grown >= (CONNECTIONS as usize * BYTES) as f64, "grown by {grown}");
+        Ok(())
+    })?;
+    let runtime = scene.runtime.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let pod = runtime.run(&spec("meanwhile", false, &["main"]))?;
+    until("the new pod's name", NAMED_WITHIN, || scene.named(&id(&pod)))?;
+    ensure!(scene.named(&id(&pod))?["provenance"][0] == "cri");
+    api.start_again()?;
+    until("the API to be ready again", BACK_WITHIN, || {
+        let state = source_state(scene, "kubernetes_api")?;
+        ensure!(state == "ready", "{state}");
+        Ok(())
+    })?;
+    api.put(
+        "pods",
+        json!({"metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
+               "spec": {"nodeName": "n1", "containers": []}, "status": {"phase": "Running"}}),
+    )?;
+    until("the API's word for the pod", BACK_WITHIN, || {
+        ensure!(scene.named(&id(&pod))?["provenance"][0] == "kubernetes_api", "{}", scene.named(&id(&pod))?);
+        Ok(())
+    })?;
+    runtime.kubelet()?.remove(&pod.sandbox)
 }
 
 fn id(pod: &Pod) -> String {
@@ -147,8 +312,9 @@ fn every_pod_is_listed(scene: &Scene) -> Result<()> {
     let (web, db, proxy) = (id(&scene.web), id(&scene.db), id(&scene.proxy));
     ensure!(ids == ["host", &db, &proxy, &web], "{ids:?}");
     for (pod, workload, mode) in
-        [(&scene.web, Some("web"), "cni"), (&scene.db, None, "cni"), (&scene.proxy, None, "host")]
+        [(&scene.web, Some("web"), "cni"), (&scene.db, None, "cni"), (&scene.proxy, Some("proxies"), "host")]
     {
+        let first = if pod.name == scene.db.name { "cri" } else { "kubernetes_api" };
         let found = scene.named(&id(pod))?;
         let text = |field: &str| found[field].as_str().map(str::to_owned);
         ensure!(text("kind").as_deref() == Some("pod"), "{found}");
@@ -168,7 +334,7 @@ fn every_pod_is_listed(scene: &Scene) -> Result<()> {
             .map(|(name, id, _)| (Value::from(name.as_str()), Value::from(id.as_str())))
             .collect();
         ensure!(named == expected, "{found}");
-        ensure!(found["provenance"][0] == "cri", "{found}");
+        ensure!(found["provenance"][0] == first, "{found}");
         let interfaces = found["interfaces"].as_array().context("no interfaces")?;
         if pod.address.is_none() {
             ensure!(interfaces.is_empty(), "{found}");
