@@ -1,0 +1,345 @@
+//! Everything at once on one node: containers in every mode, pods, virtual machines. Each is listed once as it is, and
+//! each of the communications between them has the right names on both sides.
+
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+use netobs_tests::{
+    agent::Agent,
+    docker_site::{DockerSite, HOSTNET, LONELY, NONE, PLAIN, PUBLISHED, SIDECAR, WEB},
+    endpoint,
+    flows::Flow,
+    interval::Interval,
+    kubelet::{Pod, PodSpec},
+    libvirt::Libvirt,
+    machine::{Card, Console, Machine},
+    machine_image::MachineImage,
+    netns::Stack,
+    place::Place,
+    pods::Pods,
+    process::{own_program, until},
+    require::{DOCKER, MACHINES, PODS, TRAFFIC},
+    site::{NODE, ROUTER, SERVER, UPLINK},
+    suite::{self, Case},
+    traffic::{self, Server},
+};
+use serde_json::Value;
+
+/// On the parent's network, with a hardware address of its own.
+const LAN: &str = "lan";
+/// On two bridges.
+const BOTH: &str = "both";
+
+const MAIL_CARDS: [Card; 2] = [
+    Card { tap: "tap-mail", mac: 0x11, address: "10.21.0.11/24", gateway: Some("10.21.0.1") },
+    Card { tap: "tap-aside", mac: 0x12, address: "10.22.0.12/24", gateway: None },
+];
+const LEDGER_CARD: Card =
+    Card { tap: "tap-ledger", mac: 0x14, address: "10.21.0.14/24", gateway: Some("10.21.0.1") };
+
+/// The provenances of the contract, strongest first.
+const STRENGTH: [&str; 10] = [
+    "kubernetes_api",
+    "cri",
+    "docker_api",
+    "libvirt",
+    "qemu_process",
+    "cgroup",
+    "netns",
+    "neighbor",
+    "fdb",
+    "cidr",
+];
+
+/// Fields go in this order: the agent before what it observes.
+struct Scene {
+    agent: Agent,
+    mail: Machine,
+    ledger: Console,
+    _libvirt: Libvirt,
+    front: Pod,
+    back: Pod,
+    daemon: Pod,
+    _pods: Pods,
+    site: DockerSite,
+}
+
+type Check = fn(&Scene) -> Result<()>;
+
+fn main() -> ExitCode {
+    let case = |name, check| Case { name, check };
+    suite::run(
+        &[TRAFFIC, DOCKER, PODS, MACHINES],
+        scene,
+        vec![
+            case("everybody_is_listed_once_as_they_are", everybody_is_listed as Check),
+            case("every_communication_has_both_names", every_communication),
+        ],
+    )
+}
+
+fn scene() -> Result<Scene> {
+    let site = DockerSite::new()?;
+    let node = site.site.node();
+    let docker = &site.docker;
+    let lan = ["network", "create", "-d", "macvlan", "--subnet", "198.51.100.0/24", "--gateway", ROUTER];
+    let parent = format!("parent={UPLINK}");
+    docker.docker(&[&lan[..], &["-o", &parent, LAN]].concat())?;
+    let forever = &["sleep", "100000"];
+    docker.start_container(LAN, &["--network", LAN, "--ip", "198.51.100.77"], forever)?;
+    docker.start_container(BOTH, &[], forever)?;
+    docker.docker(&["network", "connect", site.network(), BOTH])?;
+
+    let traffic = own_program("traffic")?;
+    let pods = Pods::start(&node, &site.directory().join("pods"), std::slice::from_ref(&traffic))?;
+    let spec = |name: &str, host_network, containers: &[&'static str]| PodSpec {
+        namespace: "shop",
+        name: name.into(),
+        labels: Vec::new(),
+        host_network,
+        containers: containers.to_vec(),
+    };
+    let front = pods.run(&spec("front", false, &["main"]))?;
+    let back = pods.run(&spec("back", false, &["main", "sidecar"]))?;
+    let daemon = pods.run(&spec("daemon", true, &["main"]))?;
+
+    endpoint::bridge(&node, "br-nat", "10.21.0.1/24")?;
+    endpoint::bridge(&node, "br-aside", "10.22.0.1/24")?;
+    for (tap, bridge) in [("tap-mail", "br-nat"), ("tap-aside", "br-aside")] {
+        node.run(&format!("ip tuntap add {tap} mode tap"))?;
+        node.batch(&format!("link set {tap} master {bridge}\nlink set {tap} up\n"))?;
+    }
+    node.run("iptables -t nat -A POSTROUTING -s 10.21.0.0/24 ! -d 10.21.0.0/24 -j MASQUERADE")?;
+    // Docker drops what is not its own; an operator who wants all of them to talk allows it.
+    node.run("iptables -P FORWARD ACCEPT")?;
+    let directory = site.directory().join("machines");
+    std::fs::create_dir_all(&directory)?;
+    let image = MachineImage::build(&directory, &[traffic])?;
+    let mut libvirt = Libvirt::start(&node, &directory.join("libvirt"))?;
+    let uuid = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
+    let mail = Machine::start(&node, &directory, &image, "mail", uuid, &MAIL_CARDS)?;
+    libvirt.wait()?;
+    let uuid = "3b4e28ba-2fa1-11d2-883f-0016d3cca427";
+    let ledger = libvirt.create(&image, "ledger", uuid, "br-nat", &LEDGER_CARD)?;
+    mail.wait()?;
+    ledger.wait()?;
+
+    let options = [
+        format!("--cri-socket={}", pods.socket().display()),
+        format!("--libvirt-dir={}", libvirt.status_directory().display()),
+    ];
+    let options: Vec<_> = options.iter().map(String::as_str).collect();
+    let agent = Agent::start(&node, &site.directory().join("agent"), &docker.socket(), &options)?;
+    Ok(Scene { agent, mail, ledger, _libvirt: libvirt, front, back, daemon, _pods: pods, site })
+}
+
+fn place(pod: &Pod) -> Place<'static> {
+    Place::Stack(Stack::of_process(pod.pid))
+}
+
+/// What an endpoint must be: kind, mode, runtime, containers, and for each interface its mode and an address.
+struct Expected {
+    kind: &'static str,
+    mode: String,
+    runtime: Option<&'static str>,
+    containers: Vec<String>,
+    interfaces: Vec<(&'static str, String)>,
+}
+
+fn everybody_is_listed(scene: &Scene) -> Result<()> {
+    scene.mail.console.run("ping -c 1 -W 5 10.21.0.1; ping -c 1 -W 5 10.22.0.1")?;
+    scene.ledger.run("ping -c 1 -W 5 10.21.0.1")?;
+    let expected = expected(scene)?;
+    until("everybody as they are", Duration::from_secs(10), || {
+        let document = scene.agent.query(&["endpoints"])?;
+        let list = document["endpoints"].as_array().context("no endpoints")?;
+        let mut ids: Vec<&str> = list.iter().filter_map(|one| one["id"].as_str()).collect();
+        ids.sort_unstable();
+        let wanted: Vec<&str> = expected.keys().map(String::as_str).chain(["host"]).collect();
+        let mut wanted = wanted;
+        wanted.sort_unstable();
+        ensure!(ids == wanted, "{ids:?}, not {wanted:?}");
+        list.iter().try_for_each(ranked)?;
+        for (id, expected) in &expected {
+            let found = list.iter().find(|one| one["id"] == **id).context("gone")?;
+            compare(found, expected).with_context(|| found.to_string())?;
+        }
+        Ok(())
+    })
+}
+
+/// Strongest first, and somebody's word at all.
+fn ranked(one: &Value) -> Result<()> {
+    let words = one["provenance"].as_array().context("no provenance")?;
+    let ranks: Option<Vec<usize>> =
+        words.iter().map(|word| STRENGTH.iter().position(|known| word == known)).collect();
+    let ranks = ranks.with_context(|| format!("a word that the contract does not have in {one}"))?;
+    ensure!(!ranks.is_empty() && ranks.is_sorted(), "{one}");
+    Ok(())
+}
+
+fn expected(scene: &Scene) -> Result<BTreeMap<String, Expected>> {
+    let docker = &scene.site.docker;
+    let mut all = BTreeMap::new();
+    let mut container =
+        |name: &str, mode: &str, networks: &[(&str, &'static str)], more: &[&str]| -> Result<()> {
+            let interfaces =
+                networks.iter().map(|(network, mode)| Ok((*mode, docker.address(name, network)?)));
+            let containers = std::iter::once(name).chain(more.iter().copied()).map(str::to_owned).collect();
+            let expected = Expected {
+                kind: "container",
+                mode: mode.into(),
+                runtime: Some("docker"),
+                containers,
+                interfaces: interfaces.collect::<Result<_>>()?,
+            };
+            all.insert(format!("container/{name}"), expected);
+            Ok(())
+        };
+    let network = scene.site.network();
+    container(WEB, "bridge", &[("bridge", "bridge")], &[])?;
+    container(PLAIN, "bridge", &[("bridge", "bridge")], &[SIDECAR])?;
+    container(PUBLISHED, "bridge", &[("bridge", "bridge")], &[])?;
+    container(LONELY, "bridge", &[(network, "bridge")], &[])?;
+    container(BOTH, "bridge", &[("bridge", "bridge"), (network, "bridge")], &[])?;
+    container(LAN, "macvlan", &[(LAN, "macvlan")], &[])?;
+    container(HOSTNET, "host", &[], &[])?;
+    container(NONE, "none", &[], &[])?;
+    for pod in [&scene.front, &scene.back, &scene.daemon] {
+        let interfaces = pod.address.iter().map(|address| ("cni", address.clone()));
+        let expected = Expected {
+            kind: "pod",
+            mode: if pod.address.is_some() { "cni" } else { "host" }.into(),
+            runtime: Some("containerd"),
+            containers: pod.containers.iter().map(|(name, ..)| name.clone()).collect(),
+            interfaces: interfaces.collect(),
+        };
+        all.insert(format!("pod/shop/{}", pod.name), expected);
+    }
+    let mut machine = |name: &str, interfaces: &[(&'static str, &str)]| {
+        let expected = Expected {
+            kind: "vm",
+            mode: "nat".into(),
+            runtime: Some("qemu"),
+            containers: Vec::new(),
+            interfaces: interfaces.iter().map(|(mode, address)| (*mode, (*address).to_owned())).collect(),
+        };
+        all.insert(format!("vm/{name}"), expected);
+    };
+    machine("mail", &[("nat", "10.21.0.11"), ("host-only", "10.22.0.12")]);
+    machine("ledger", &[("nat", "10.21.0.14")]);
+    Ok(all)
+}
+
+fn compare(found: &Value, expected: &Expected) -> Result<()> {
+    ensure!(found["kind"] == expected.kind, "not a {}", expected.kind);
+    ensure!(found["mode"] == expected.mode, "not {}", expected.mode);
+    ensure!(found["runtime"].as_str() == expected.runtime, "not by {:?}", expected.runtime);
+    let listed = found["containers"].as_array().context("no containers")?;
+    let mut names: Vec<_> = listed.iter().filter_map(|one| one["name"].as_str()).collect();
+    names.sort_unstable();
+    ensure!(names == expected.containers, "containers are not {:?}", expected.containers);
+    let interfaces = found["interfaces"].as_array().context("no interfaces")?;
+    ensure!(interfaces.len() == expected.interfaces.len(), "not {} interfaces", expected.interfaces.len());
+    for (mode, address) in &expected.interfaces {
+        let fits = |one: &&Value| {
+            let addresses = one["addresses"].as_array();
+            one["mode"] == *mode && addresses.is_some_and(|all| all.iter().any(|one| one == address))
+        };
+        ensure!(interfaces.iter().any(|one| fits(&one)), "no interface with {mode} and {address}");
+    }
+    Ok(())
+}
+
+/// Who opens connections.
+enum Client<'a> {
+    Place(Place<'a>),
+    Machine(&'a Console),
+}
+
+impl Client<'_> {
+    fn connect(&self, target: &str) -> Result<Vec<u16>> {
+        match self {
+            Self::Place(place) => traffic::connect(place, target, 5, 10_000),
+            Self::Machine(console) => {
+                let line = format!("/bin/traffic tcp-connect {target} --count 5 --bytes 10000");
+                console.run(&line)?.split_whitespace().map(|port| Ok(port.parse()?)).collect()
+            }
+        }
+    }
+}
+
+/// One communication: who, to which address and port, whom it is.
+type Row<'a> = (&'static str, Client<'a>, String, &'static str);
+
+fn every_communication(scene: &Scene) -> Result<()> {
+    let site = &scene.site;
+    let (host, outside) = (|| site.node(), || site.outside());
+    let web = || site.place(WEB);
+    let machine = || Client::Machine(&scene.mail.console);
+    // One server each, on a port of its own wherever the address is the host's too.
+    let listen = |place: &Place, port: u16| traffic::tcp_server(place, &format!("0.0.0.0:{port}"));
+    let _servers: Vec<Server> = vec![
+        listen(&host(), 7_001)?,
+        listen(&web()?, 7_002)?,
+        listen(&place(&scene.back), 7_003)?,
+        listen(&outside(), 7_005)?,
+        listen(&site.place(PLAIN)?, 7_006)?,
+        listen(&site.place(PUBLISHED)?, 80)?,
+    ];
+    scene.ledger.run("(/bin/traffic tcp-serve 0.0.0.0:7004 >/dev/null 2>&1 &) ; sleep 1")?;
+    let front = || Client::Place(place(&scene.front));
+    let at = |address: &str, port: u16| format!("{address}:{port}");
+    let (web_at, plain_at) = (site.address(WEB)?, site.address(PLAIN)?);
+    let back_at = scene.back.address.clone().context("no address")?;
+    let rows: Vec<Row<'_>> = vec![
+        ("host", Client::Place(host()), at(&web_at, 7_002), "container/web"),
+        ("container/web", Client::Place(web()?), at("10.77.0.1", 7_001), "host"),
+        ("host", Client::Place(host()), at(&back_at, 7_003), "pod/shop/back"),
+        ("pod/shop/front", front(), at("10.88.0.1", 7_001), "host"),
+        ("host", Client::Place(host()), at("10.21.0.14", 7_004), "vm/ledger"),
+        ("vm/mail", machine(), at("10.21.0.1", 7_001), "host"),
+        ("container/web", Client::Place(web()?), at(&plain_at, 7_006), "container/plain"),
+        ("container/web", Client::Place(web()?), at(&back_at, 7_003), "pod/shop/back"),
+        ("pod/shop/front", front(), at(&web_at, 7_002), "container/web"),
+        ("pod/shop/front", front(), at(&back_at, 7_003), "pod/shop/back"),
+        ("vm/mail", machine(), at(&back_at, 7_003), "pod/shop/back"),
+        ("pod/shop/front", front(), at("10.21.0.14", 7_004), "vm/ledger"),
+        ("vm/mail", machine(), at(&web_at, 7_002), "container/web"),
+        ("container/web", Client::Place(web()?), at("10.21.0.14", 7_004), "vm/ledger"),
+        ("vm/mail", machine(), at("10.21.0.14", 7_004), "vm/ledger"),
+        ("container/web", Client::Place(web()?), at(SERVER, 7_005), "external"),
+        ("pod/shop/front", front(), at(SERVER, 7_005), "external"),
+        ("vm/mail", machine(), at(SERVER, 7_005), "external"),
+        ("container/lan", Client::Place(site.place(LAN)?), at(SERVER, 7_005), "external"),
+        ("external", Client::Place(outside()), at(NODE, 8_080), "container/published"),
+    ];
+    let (interval, sent) = Interval::around(&scene.agent, || {
+        let mut sent = Vec::new();
+        for (source, client, target, destination) in &rows {
+            let ports =
+                client.connect(target).with_context(|| format!("{source} to {destination} at {target}"))?;
+            sent.push((*source, ports, target.clone(), *destination));
+        }
+        Ok(sent)
+    })?;
+    scene.ledger.run("killall traffic")?;
+    interval.must_be_exact()?;
+    let mut wrong = Vec::new();
+    for (source, ports, target, destination) in sent {
+        for port in ports {
+            let of_it = |flow: &&Flow| flow.source.port == Some(port) && flow.addressed() == target;
+            let found: Vec<&Flow> = interval.flows().iter().filter(of_it).collect();
+            let named = found.iter().any(|flow| {
+                let ends = (flow.source.endpoint.as_deref(), flow.destination.endpoint.as_deref());
+                ends == (Some(source), Some(destination))
+            });
+            if !named || found.len() != 1 {
+                let briefs: Vec<_> = found.iter().map(|flow| flow.brief()).collect();
+                wrong.push(format!("{source} → {destination} at {target} from {port}: {briefs:?}"));
+                break;
+            }
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("\n")) }
+}
