@@ -16,6 +16,17 @@ pub struct Side {
     pub address: Option<String>,
     /// The port; an ICMP echo's identifier; absent or 0 where there are none.
     pub port: Option<u16>,
+    /// The process of the host's whose socket it is, if that is known.
+    pub process: Option<Process>,
+}
+
+/// A process.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// Its name.
+    pub name: String,
 }
 
 /// What one direction carried, or one hop saw.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use netobs_tests::{
     docker_site::{DockerSite, HOSTNET, WEB},
-    flows::{self, Flow},
+    flows::{self, Flow, Process},
     interval::{Expected, Interval},
     place::Place,
     require::{DOCKER, TRAFFIC},
@@ -209,7 +209,15 @@ fn it_pings(scene: &Scene) -> Result<()> {
 fn the_hosts_own_connections(scene: &Scene) -> Result<()> {
     let expected = at_uplink(host(), external(), true);
     let ends = (&scene.stage.node(), &scene.stage.outside());
-    connections(scene, ends, (SERVER, 7_009), &expected)?;
+    let flows = connections(scene, ends, (SERVER, 7_009), &expected)?;
+    let by_traffic =
+        |process: &Option<Process>| process.as_ref().is_some_and(|one| one.name == "traffic" && one.pid != 0);
+    ensure!(flows.iter().all(|flow| by_traffic(&flow.source.process)), "{:?}", flows[0].source);
+    ensure!(flows.iter().all(|flow| flow.destination.process.is_none()), "{:?}", flows[0].destination);
+    let expected = at_uplink(external(), host(), false);
+    let ends = (&scene.stage.outside(), &scene.stage.node());
+    let flows = connections(scene, ends, (NODE, 7_012), &expected)?;
+    ensure!(flows.iter().all(|flow| by_traffic(&flow.destination.process)), "{:?}", flows[0].destination);
     let server = traffic::tcp_server(&scene.stage.outside(), "0.0.0.0:7010")?;
     let place = scene.stage.place(HOSTNET)?;
     let target = format!("{SERVER}:7010");

@@ -68,6 +68,7 @@ fn main() -> ExitCode {
             case("bridged_to_the_outside_and_back", bridged_to_the_outside),
             case("a_machine_and_the_host", a_machine_and_the_host),
             case("a_machine_and_another", a_machine_and_another),
+            case("a_hostile_name_comes_out_harmless", a_hostile_name),
             case("a_tap_that_outlives_its_machine_is_the_next_ones", a_tap_that_outlives_its_machine),
         ],
     )
@@ -275,5 +276,45 @@ fn a_tap_that_outlives_its_machine(scene: &Scene) -> Result<()> {
             Ok(())
         })?;
     }
+    Ok(())
+}
+
+/// A title for the terminal, a text turned round, a quotation mark that would end a label.
+fn a_hostile_name(scene: &Scene) -> Result<()> {
+    const NAME: &str = "evil\u{1b}]0;root\u{7}\u{202e}\"} 1 x";
+    let node = scene.site.node();
+    node.run("ip tuntap add tap-evil mode tap")?;
+    node.batch("link set tap-evil master br-aside\nlink set tap-evil up\n")?;
+    let card = Card { tap: "tap-evil", mac: 0x22, address: "10.22.0.22/24", gateway: None };
+    let directory = scene.site.directory().join("machines");
+    let uuid = "6b4e28ba-2fa1-11d2-883f-0016d3cca427";
+    let machine = Machine::start(&node, &directory, &scene.image, NAME, uuid, std::slice::from_ref(&card))?;
+    let found = until("the machine", Duration::from_secs(2), || {
+        let document = scene.agent.query(&["endpoints"])?;
+        let list = document["endpoints"].as_array().context("no endpoints")?;
+        list.iter().find(|one| one["uid"] == uuid).cloned().context("not there yet")
+    })?;
+    ensure!(found["name"] == "evil?]0;root??\"} 1 x", "{found}");
+    machine.wait()?;
+    machine.console.run("ping -c 3 -W 5 10.22.0.1")?;
+    let mut outputs = vec![scene.agent.get("/metrics")?.body];
+    for words in [
+        &["endpoints"][..],
+        &["endpoints", "-o", "json"],
+        &["flows"],
+        &["flows", "-o", "json"],
+        &["top", "--once"],
+    ] {
+        outputs.push(scene.agent.client(words)?.stdout);
+    }
+    for text in &outputs {
+        let harmful = text.chars().find(|one| (one.is_control() && *one != '\n') || *one == '\u{202e}');
+        ensure!(harmful.is_none(), "{harmful:?} in {text}");
+    }
+    ensure!(outputs.iter().filter(|text| text.contains("evil")).count() >= 4, "the name is nowhere");
+    let page = scene.agent.metrics()?;
+    let named =
+        page.samples.iter().any(|sample| sample.labels.values().any(|value| value.contains("\"} 1 x")));
+    ensure!(named, "no metric has the name");
     Ok(())
 }

@@ -231,6 +231,10 @@ fn while_the_api_is_away(scene: &Scene) -> Result<()> {
     let pod = runtime.run(&spec("meanwhile", false, &["main"]))?;
     until("the new pod's name", NAMED_WITHIN, || scene.named(&id(&pod)))?;
     ensure!(scene.named(&id(&pod))?["provenance"][0] == "cri");
+    let mut doctor = netobs_tests::agent::command(&scene.site.node(), &["doctor"])?;
+    let kubeconfig = scene.site.directory().join("agent/kubeconfig");
+    let told = process::finish(doctor.env("NETOBS_KUBECONFIG", kubeconfig), process::SHORT)?.stdout;
+    ensure!(told.lines().any(|line| line.starts_with("kubernetes_api ") && !line.contains(" ok ")), "{told}");
     api.start_again()?;
     until("the API to be ready again", BACK_WITHIN, || {
         let state = source_state(scene, "kubernetes_api")?;

@@ -7,6 +7,7 @@ mod interfaces;
 mod names;
 mod observer;
 mod placement;
+mod processes;
 mod publish;
 mod sockets;
 mod tables;

@@ -8,13 +8,12 @@ use std::{
 
 use anyhow::Result;
 use jiff::Timestamp;
-use netobs_common::endpoint::{EndpointId, Kind};
+use netobs_common::endpoint::EndpointId;
 
-use super::{conntrack::Tracker, elsewhere, placement::Placed, publish, sockets::Sockets, tables};
+use super::{conntrack::Tracker, elsewhere, placement::Placed, processes, publish, sockets::Sockets, tables};
 use crate::{
     collector::{Clock, Collector, Names, Reading},
     failure,
-    flow::table::Directory as _,
     host::{
         environment,
         facts::{Facts, HostEvent},
@@ -328,7 +327,7 @@ impl Observer {
         }
         self.collector.settle(&names, now);
         make_room(&mut self.collector, &mut self.kernel, &self.drain, &names, now)?;
-        ask_owners(&mut self.collector, &self.kernel, &names);
+        processes::ask(&mut self.collector, &self.kernel, &names);
 
         let interval = Duration::from_nanos(now.saturating_sub(self.before).max(1));
         self.before = now;
@@ -342,22 +341,6 @@ impl Observer {
         let health = publish::health(self, tracker.state(), &self.drain, &counted);
         self.tick_seconds = began.elapsed().as_secs_f64();
         Ok(publish::report(self, &hidden, (clock.wall, interval), flows, totals, health))
-    }
-}
-
-/// A connection of the host to one of its endpoints may be `docker-proxy`'s, made on behalf of another one.
-fn ask_owners(collector: &mut Collector, kernel: &Kernel, names: &Names<'_>) {
-    const PROXY: &[u8] = b"docker-proxy";
-    for conversation in collector.flows.iter_mut().filter(|one| one.settled && !one.owner_asked) {
-        conversation.owner_asked = true;
-        if names.kind(conversation.source) != Kind::HOST {
-            continue;
-        }
-        let sockets = conversation.sightings.iter().map(|sighting| sighting.latest.socket);
-        let owner = sockets.filter(|cookie| *cookie != 0).find_map(|cookie| kernel.owner(cookie));
-        if owner.is_some_and(|owner| owner.command.starts_with(PROXY)) {
-            conversation.proxied_by = Some("docker-proxy".into());
-        }
     }
 }
 

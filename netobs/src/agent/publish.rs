@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use netobs_common::{counters::Counters, endpoint::EndpointId, hook::Hook};
 
-use super::{cluster, names, observer::Observer, placement::Placed};
+use super::{names, observer::Observer, placement::Placed};
 use crate::{
     collector::{Baseline, Collector, Coverage, in_our_bytes},
     host::facts::{Facts, LinkCounters, LinkKind},
@@ -127,7 +127,7 @@ fn sources(observer: &Observer, conntrack: &'static str) -> Vec<SourceState> {
         None => ("ready", None),
         Some(why) => ("failing", Some(Arc::clone(why))),
     };
-    let kubernetes = runtime(cluster::is_asked(&observer.settings), observer.cluster_state.as_ref());
+    let kubernetes = runtime(observer.settings.kubeconfig.is_asked(), observer.cluster_state.as_ref());
     let (libvirt, monitors) = guests(observer);
     let state = |source, (state, detail)| SourceState { source, state, detail };
     vec![

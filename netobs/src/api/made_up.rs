@@ -5,7 +5,13 @@ use std::net::IpAddr;
 use crate::report::*;
 
 fn party(endpoint: &str, kind: KindName, address: &str, port: u16) -> Party {
-    Party { endpoint: endpoint.into(), kind, address: address.parse::<IpAddr>().unwrap(), port }
+    Party {
+        endpoint: endpoint.into(),
+        kind,
+        address: address.parse::<IpAddr>().unwrap(),
+        port,
+        process: None,
+    }
 }
 
 fn flow(id: &str, source: Party, destination: Party, path: Path, bytes: u64) -> FlowRow {

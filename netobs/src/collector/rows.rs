@@ -14,7 +14,8 @@ use crate::{
     },
     path::{ledger, order, reporter, via},
     report::{
-        Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Party, ProtocolName, Tcp,
+        Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Party, ProtocolName,
+        SocketProcess, Tcp,
     },
 };
 
@@ -62,8 +63,16 @@ impl Writer<'_> {
         let service = original.and_then(|peer| self.names.service(peer, conversation.original().proto));
         FlowRow {
             id: Arc::clone(&conversation.id),
-            source: self.party(conversation.source, conversation.original().source_shown()),
-            destination: self.party(conversation.destination, conversation.translated().destination_shown()),
+            source: self.party(
+                conversation.source,
+                conversation.original().source_shown(),
+                &conversation.processes[0],
+            ),
+            destination: self.party(
+                conversation.destination,
+                conversation.translated().destination_shown(),
+                &conversation.processes[1],
+            ),
             initiator_by: conversation.initiator_by,
             original_destination: original.map(|peer| OriginalDestination {
                 address: peer.address,
@@ -91,12 +100,13 @@ impl Writer<'_> {
         }
     }
 
-    fn party(&self, endpoint: EndpointId, peer: Peer) -> Party {
+    fn party(&self, endpoint: EndpointId, peer: Peer, process: &Option<SocketProcess>) -> Party {
         Party {
             endpoint: self.names.id(endpoint),
             kind: self.names.kind(endpoint).into(),
             address: peer.address,
             port: peer.port,
+            process: process.clone(),
         }
     }
 

@@ -47,6 +47,7 @@ pub fn checks(findings: &Findings) -> Vec<Check> {
         conntrack(environment),
         docker(findings),
         cri(findings),
+        kubernetes(findings),
         libvirt(findings),
         agent(findings),
     ]);
@@ -211,6 +212,24 @@ fn cri(findings: &Findings) -> Check {
     check("cri", status, found, "names of pods", fix)
 }
 
+fn kubernetes(findings: &Findings) -> Check {
+    let (status, found, fix) = match &findings.kubernetes {
+        Answer::Off => (Ok, "not asked: this is no pod, and no --kubeconfig is set".to_owned(), ""),
+        Answer::Answers => (Ok, "it answers".to_owned(), ""),
+        Answer::Absent => (Degraded, "nobody answers".to_owned(), "look after the way to the API"),
+        Answer::Denied => {
+            (Missing, "permission denied".to_owned(), "give the agent's account get, list and watch")
+        }
+        Answer::Wrong(said) => (
+            Missing,
+            said.clone(),
+            "look after the API, its --kubeconfig or the service account; until then pods go by the pod runtime's \
+             names, and who is on other nodes stays unknown",
+        ),
+    };
+    check("kubernetes_api", status, found, "workloads, Services, other nodes", fix)
+}
+
 fn libvirt(findings: &Findings) -> Check {
     let path = findings.libvirt_dir.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     let (status, found, fix) = match &findings.libvirt {
@@ -279,6 +298,7 @@ mod tests {
             cri_socket: Some("/run/containerd/containerd.sock".into()),
             cri_is_named: false,
             cri: Answer::Absent,
+            kubernetes: Answer::Off,
             libvirt_dir: Some("/run/libvirt/qemu".into()),
             libvirt: Answer::Absent,
         }

@@ -45,6 +45,8 @@ pub struct Findings {
     pub cri_is_named: bool,
     /// What it says.
     pub cri: Answer,
+    /// What the Kubernetes API says.
+    pub kubernetes: Answer,
     /// Where libvirt's status files would be.
     pub libvirt_dir: Option<PathBuf>,
     /// Whether they can be read.
@@ -80,6 +82,7 @@ pub async fn read(settings: &Settings) -> io::Result<Findings> {
         },
         cri_is_named: matches!(settings.cri_socket, CriSocket::At(_)),
         cri_socket,
+        kubernetes: kubernetes(settings).await,
         libvirt: match libvirt_dir.clone() {
             Some(path) => tokio::task::spawn_blocking(move || libvirt(&path)).await?,
             None => Answer::Off,
@@ -126,6 +129,24 @@ async fn cri(path: &Path) -> Answer {
         Ok(None) => Answer::Absent,
         Err(error) => Answer::Wrong(failure::one_line(&error)),
     }
+}
+
+#[cfg(feature = "kubernetes")]
+async fn kubernetes(settings: &Settings) -> Answer {
+    use runtime::kubernetes::{Access, version};
+
+    if !settings.kubeconfig.is_asked() {
+        return Answer::Off;
+    }
+    match version(Access::of(&settings.kubeconfig)).await {
+        Ok(_) => Answer::Answers,
+        Err(error) => Answer::Wrong(failure::one_line(&error)),
+    }
+}
+
+#[cfg(not(feature = "kubernetes"))]
+async fn kubernetes(_: &Settings) -> Answer {
+    Answer::Off
 }
 
 fn libvirt(directory: &Path) -> Answer {

@@ -15,7 +15,7 @@ use super::{
     translation::Tracked,
     tuple::{Peer, Tuple},
 };
-use crate::report::{Close, HopDirection, InitiatorBy, Nat, PathFlowLabels};
+use crate::report::{Close, HopDirection, InitiatorBy, Nat, PathFlowLabels, SocketProcess};
 
 /// One direction of a conversation at one hook.
 #[derive(Clone, Debug)]
@@ -179,6 +179,8 @@ pub struct Conversation {
     pub ended: Option<(Close, u64)>,
     /// The process that opened it on behalf of another one.
     pub proxied_by: Option<Arc<str>>,
+    /// The processes of source and destination whose sockets these are, where they are the host's and known.
+    pub processes: [Option<SocketProcess>; 2],
     /// Whether the owner of its socket was looked for.
     pub owner_asked: bool,
     /// The containers on the host's network whose sockets its ends are: initiator, other side.
@@ -210,6 +212,7 @@ impl Conversation {
             evidenced: 0,
             ended: None,
             proxied_by: None,
+            processes: [None, None],
             owner_asked: false,
             owners: [None; 2],
         }

@@ -77,6 +77,17 @@ pub struct Party {
     pub address: IpAddr,
     /// Its port; the identifier of an ICMP echo; 0 where there are none.
     pub port: u16,
+    /// The process whose socket it is, if that is one of the host's stack and was seen being opened or bound.
+    pub process: Option<SocketProcess>,
+}
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SocketProcess {
+    /// Its number, as the host sees it.
+    pub pid: u32,
+    /// The name of the thread that opened the socket, at most 15 bytes of it.
+    pub name: Arc<str>,
 }
 
 /// What the source addressed before translation.

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use endpoints::{ContainerRow, EndpointRow, InterfaceRow};
 pub use flows::{
-    Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Overlay, Party, Tcp, TcpState,
+    Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Overlay, Party, SocketProcess,
+    Tcp, TcpState,
 };
 pub use health::{Health, InterfaceCounts, InterfaceState, MapUse, SourceState, Unseen};
 pub use names::{

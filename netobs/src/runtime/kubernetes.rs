@@ -9,11 +9,13 @@ mod store;
 mod tests;
 mod watch;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc::Sender;
+use anyhow::Context as _;
+use tokio::{sync::mpsc::Sender, time::timeout};
 
 use super::facts::cluster::ClusterUpdate;
+use crate::settings::KubernetesAccess;
 
 /// Where the API is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,28 @@ pub enum Access {
     InCluster,
     /// As a kubeconfig file says.
     Kubeconfig(PathBuf),
+}
+
+impl Access {
+    /// As the settings have it.
+    #[must_use]
+    pub fn of(settings: &KubernetesAccess) -> Self {
+        match settings {
+            KubernetesAccess::Kubeconfig(path) => Self::Kubeconfig(path.clone()),
+            KubernetesAccess::Auto | KubernetesAccess::Off => Self::InCluster,
+        }
+    }
+}
+
+/// The API's version.
+///
+/// # Errors
+/// There is no way to it, or it does not answer as it should within two seconds.
+pub async fn version(access: Access) -> anyhow::Result<String> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let client = client::connect(access).await?;
+    let version = timeout(PATIENCE, client.apiserver_version()).await.context("no answer within 2 s")?;
+    Ok(version?.git_version)
 }
 
 /// Follows the API until nobody listens to `updates` any more. `node` is this node's name in the cluster.

@@ -198,6 +198,18 @@ pub enum KubernetesAccess {
 }
 
 impl KubernetesAccess {
+    /// Whether it is to be reached at all.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        cfg!(feature = "kubernetes")
+            && match self {
+                Self::Off => false,
+                Self::Kubeconfig(_) => true,
+                // What every pod has that may find the API (kubelet's service environment).
+                Self::Auto => std::env::var_os("KUBERNETES_SERVICE_HOST").is_some(),
+            }
+    }
+
     const fn is_auto(&self) -> bool {
         matches!(self, Self::Auto)
     }

@@ -98,6 +98,7 @@ mod tests {
             kind: KindName::Container,
             address: address.parse().unwrap(),
             port,
+            process: None,
         }
     }
 

@@ -95,6 +95,9 @@ fn party(party: &Party, protocol: ProtocolName) -> String {
     if matches!(protocol, ProtocolName::Icmp | ProtocolName::Icmpv6) && party.port != 0 {
         text.push_str(&format!("  id {}", party.port));
     }
+    if let Some(process) = &party.process {
+        text.push_str(&format!("  {} (pid {})", printable(&process.name), process.pid));
+    }
     text
 }
 

@@ -31,7 +31,13 @@ fn party(endpoint: &str, address: &str, port: u16) -> Party {
         Some("external") => KindName::External,
         _ => KindName::Unknown,
     };
-    Party { endpoint: endpoint.into(), kind, address: address.parse().expect("an address"), port }
+    Party {
+        endpoint: endpoint.into(),
+        kind,
+        address: address.parse().expect("an address"),
+        port,
+        process: None,
+    }
 }
 
 fn amounts(packets: u64, bytes: u64, bits_per_second: f64) -> Amounts {
