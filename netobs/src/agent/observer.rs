@@ -354,7 +354,7 @@ fn make_room(
     now: u64,
 ) -> Result<()> {
     let crowded = drain.fill.iter().any(|fill| fill.table == "paths" && fill.entries * 2 > fill.capacity);
-    for key in collector.idle_paths(now, crowded) {
+    for key in collector.idle_paths(now, crowded, names) {
         let last = kernel.take_path(&key)?;
         collector.path_taken(&key, last, names, now);
     }

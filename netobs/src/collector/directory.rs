@@ -100,6 +100,12 @@ impl<'a> Names<'a> {
         self.registry.by_number(number)
     }
 
+    /// Whether a number that was given to an endpoint means nobody any more.
+    #[must_use]
+    pub fn is_forgotten(&self, number: EndpointId) -> bool {
+        number.0 >= EndpointId::FIRST_FREE && self.registry.by_number(number).is_none()
+    }
+
     /// The id an endpoint goes by in documents.
     #[must_use]
     pub fn id(&self, number: EndpointId) -> Arc<str> {

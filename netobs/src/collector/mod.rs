@@ -168,12 +168,14 @@ impl Collector {
         }
     }
 
-    /// Path counters the kernel's table can do without: of interfaces that are gone, and where it is
+    /// Path counters the kernel's table can do without: of interfaces or endpoints that are gone, and where it is
     /// `crowded`, those that have not moved for a minute.
     #[must_use]
-    pub fn idle_paths(&self, now: u64, crowded: bool) -> Vec<PathKey> {
+    pub fn idle_paths(&self, now: u64, crowded: bool, names: &Names<'_>) -> Vec<PathKey> {
         let is_idle = |(key, seen): &(&PathKey, &Seen)| {
-            let gone = self.interfaces.get(key.interface).is_none_or(|one| !one.alive);
+            let gone = self.interfaces.get(key.interface).is_none_or(|one| !one.alive)
+                || names.is_forgotten(key.source)
+                || names.is_forgotten(key.destination);
             let quiet = now.saturating_sub(seen.changed);
             (gone && quiet >= GONE_AFTER) || (crowded && quiet >= IDLE_AFTER)
         };
