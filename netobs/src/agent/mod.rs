@@ -9,6 +9,7 @@ mod observer;
 mod placement;
 mod processes;
 mod publish;
+mod seen;
 mod sockets;
 mod tables;
 

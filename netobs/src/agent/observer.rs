@@ -10,7 +10,15 @@ use anyhow::Result;
 use jiff::Timestamp;
 use netobs_common::endpoint::EndpointId;
 
-use super::{conntrack::Tracker, elsewhere, placement::Placed, processes, publish, sockets::Sockets, tables};
+use super::{
+    conntrack::Tracker,
+    elsewhere,
+    placement::Placed,
+    processes, publish,
+    seen::{self, Seen},
+    sockets::Sockets,
+    tables,
+};
 use crate::{
     collector::{Clock, Collector, Names, Reading},
     failure,
@@ -64,6 +72,7 @@ pub(super) struct Observer {
     services: Services,
     /// What was last seen of virtual machines; none before the first look.
     pub(super) guests: Option<Look>,
+    seen: Seen,
     pub(super) reader: NamespaceReader,
     namespaces: Vec<Namespace>,
     namespaces_read: Instant,
@@ -133,6 +142,7 @@ impl Observer {
             ignored: HashSet::new(),
             services: Services::default(),
             guests: None,
+            seen: Seen::new(),
             reader: NamespaceReader::default(),
             namespaces: Vec::new(),
             namespaces_read: Instant::now(),
@@ -177,6 +187,7 @@ impl Observer {
                 HostEvent::LinkGone(link) => {
                     self.remove(link.index);
                     self.registry.forget_interface(link.index);
+                    self.seen.remove(&link.index);
                     matters = true;
                 }
                 HostEvent::LinkAppeared(_) | HostEvent::LinkChanged { .. } => matters = true,
@@ -184,6 +195,9 @@ impl Observer {
             }
         }
         self.uplinks = self.facts.uplinks(&self.settings.uplinks);
+        // Without a carrier the guest has gone, and the next one behind the tap has addresses of its own.
+        let links = &self.facts.links;
+        self.seen.retain(|index, _| links.get(index).is_some_and(|link| link.carrier));
         self.judge();
         matters
     }
@@ -241,6 +255,27 @@ impl Observer {
         hidden.map(|one| one.number).collect()
     }
 
+    /// Takes in from which addresses guests send.
+    fn look_for_addresses(&mut self) {
+        let taps: HashMap<u32, u32> = self
+            .placed
+            .iter()
+            .filter(|(_, one)| seen::is_tap(one.told.role))
+            .map(|(index, one)| (one.number, *index))
+            .collect();
+        if taps.is_empty() {
+            return;
+        }
+        let facts = &self.facts;
+        let news = seen::take(&mut self.seen, self.drain.flows.iter(), |number| {
+            let index = *taps.get(&number)?;
+            Some((index, facts.connected_prefixes(facts.bridge_of(index).unwrap_or(index))))
+        });
+        if news {
+            self.judge();
+        }
+    }
+
     /// Takes in what was seen of virtual machines.
     pub(super) fn guests_changed(&mut self, look: Look) {
         self.guests = Some(look);
@@ -279,6 +314,7 @@ impl Observer {
             containers: &containers,
             pods: &pods,
             guests: self.guests.as_ref().map(|look| look.guests.guests.as_slice()).unwrap_or_default(),
+            seen: &self.seen,
             nat_rules: self.guests.as_ref().and_then(|look| look.rules.as_ref()?.as_deref().ok()),
             statements: &self.statements,
         };
@@ -305,6 +341,7 @@ impl Observer {
         self.kernel.drain(&mut self.drain)?;
         let counted = crate::host::counters::link_counters().await;
         tracker.update(now);
+        self.look_for_addresses();
 
         self.sockets.scan().await;
         self.sockets.ask(&self.kernel, &self.drain.flows, now);

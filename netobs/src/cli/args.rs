@@ -100,6 +100,10 @@ pub struct FlowsArgs {
     #[arg(short, long)]
     pub follow: bool,
 
+    /// Ask DNS for the names of addresses outside; this command asks, the agent never does
+    #[arg(long, conflicts_with = "follow")]
+    pub resolve: bool,
+
     /// Which flows.
     #[command(flatten)]
     pub filter: FilterArgs,

@@ -8,7 +8,7 @@ use super::{
     settings, wait,
 };
 use crate::{
-    client::{Client, Connected, connect_or_start},
+    client::{Client, Connected, connect_or_start, resolve},
     doctor::may_observe,
     failure::Failure,
     host::environment,
@@ -23,7 +23,7 @@ pub(super) fn run(engine: Engine, cli: &Cli, arguments: &FlowsArgs) -> anyhow::R
     let query = arguments.filter.filter().query();
     if !arguments.follow {
         let client = Client::new(settings.socket);
-        let text = wait(now(&client, &query, arguments.output.unwrap_or_default()))?;
+        let text = wait(now(&client, &query, arguments))?;
         return output::print(&text).map(drop);
     }
     if !matches!(arguments.output, None | Some(StreamOutput::Jsonl)) {
@@ -48,12 +48,23 @@ pub(super) fn run(engine: Engine, cli: &Cli, arguments: &FlowsArgs) -> anyhow::R
     })
 }
 
-async fn now(client: &Client, query: &str, output: StreamOutput) -> anyhow::Result<String> {
+async fn now(client: &Client, query: &str, arguments: &FlowsArgs) -> anyhow::Result<String> {
+    let output = arguments.output.unwrap_or_default();
     let path = format!("/api/v1/flows{query}");
-    if output == StreamOutput::Json {
+    if output == StreamOutput::Json && !arguments.resolve {
         return Ok(String::from_utf8(client.body(&path).await?.into())?);
     }
-    let document: FlowsDocument = client.document(&path).await?;
+    let mut document: FlowsDocument = client.document(&path).await?;
+    if arguments.resolve {
+        document = tokio::task::spawn_blocking(move || {
+            resolve(&mut document);
+            document
+        })
+        .await?;
+    }
+    if output == StreamOutput::Json {
+        return Ok(serde_json::to_string(&document)? + "\n");
+    }
     if output == StreamOutput::Table {
         return Ok(table::flows(&document, table::Look::stdout()));
     }

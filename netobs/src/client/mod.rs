@@ -1,6 +1,7 @@
 //! A socket path → an agent's documents.
 
 mod feed;
+mod resolve;
 mod start;
 
 use std::{
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::{net::UnixStream, time::timeout};
 
 pub use feed::feed;
+pub use resolve::resolve;
 pub use start::{Connected, connect_or_start};
 
 use crate::failure::{Failure, flatten};

@@ -1,6 +1,10 @@
 //! What the registry judges: the host's facts, the namespaces on it, what runtimes say. Plain data.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use super::claim::Statement;
 use crate::{
@@ -30,6 +34,8 @@ pub struct Observed<'a> {
     pub pods: &'a [Arc<RuntimePod>],
     /// Virtual machines that hold taps of this host.
     pub guests: &'a [Arc<Guest>],
+    /// Addresses that guests were seen to send from, by the index of their tap.
+    pub seen: &'a BTreeMap<u32, BTreeSet<IpAddr>>,
     /// The host's translations of sources, where they could be read.
     pub nat_rules: Option<&'a NatRules>,
     /// What other sources say.

@@ -190,6 +190,7 @@ impl Host {
             containers: &self.containers,
             pods: &[],
             guests: &[],
+            seen: &BTreeMap::new(),
             nat_rules: None,
             statements: &[],
         };

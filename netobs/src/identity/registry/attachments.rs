@@ -136,6 +136,8 @@ fn own(
     if addresses.list.is_empty() || card.is_some() {
         addresses.extend(neighbours(link, &learned, mac, facts), Provenance::Neighbor);
     }
+    // Behind a guest's own bridge there may be others: what is merely seen is the weakest word.
+    addresses.remember(observed.seen.get(&link.index).into_iter().flatten().copied());
     let mode = match network.and_then(describe::network_mode) {
         Some(mode) => Some(mode),
         None if is_macvtap => Some(Mode::Macvtap),
@@ -215,6 +217,18 @@ impl Known {
             if !self.list.contains(&address) {
                 self.list.push(address);
                 self.by.push(Some(by));
+            }
+        }
+    }
+}
+
+impl Known {
+    /// Without anybody's word.
+    fn remember(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
+        for address in addresses {
+            if !self.list.contains(&address) {
+                self.list.push(address);
+                self.by.push(None);
             }
         }
     }

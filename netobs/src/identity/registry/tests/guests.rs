@@ -104,6 +104,22 @@ fn a_leased_address_stands_beside_those_the_host_resolved() {
 }
 
 #[test]
+fn an_address_that_was_only_seen_is_nobodys_word() {
+    let mut world = World::new();
+    tap(&mut world, 12, 3);
+    world.guests.push(guest(500, "web", &[12]));
+    world.seen.insert(12, [ip("172.17.0.60"), ip("172.17.0.2")].into());
+    world.veth(10, Some(0), 3);
+    world.namespace(100, Some(0), 1000);
+    world.container(1, "web", 1000).networks.push(on_bridge("bridge", "docker0", "172.17.0.2", 2));
+    let found = world.look().behind(12);
+    assert!(found.addresses().any(|address| address == ip("172.17.0.60")));
+    assert_eq!(found.provenance, [Provenance::QemuProcess]);
+    assert_eq!(world.at(3, "172.17.0.60").as_deref(), Some("vm/web"));
+    assert_eq!(world.at(3, "172.17.0.2").as_deref(), Some("container/web"), "a guest takes nobody's address");
+}
+
+#[test]
 fn a_tap_that_outlives_its_guest_is_the_next_guests_and_not_the_same() {
     let mut world = World::new();
     tap(&mut world, 12, 3);

@@ -52,6 +52,7 @@ pub(super) struct World {
     pub(super) containers: Vec<Arc<RuntimeContainer>>,
     pub(super) pods: Vec<Arc<RuntimePod>>,
     pub(super) guests: Vec<Arc<Guest>>,
+    pub(super) seen: BTreeMap<u32, BTreeSet<IpAddr>>,
     pub(super) nat_rules: Option<NatRules>,
     pub(super) statements: Vec<Statement>,
     pub(super) own_cgroup: &'static str,
@@ -72,6 +73,7 @@ impl World {
             containers: Vec::new(),
             pods: Vec::new(),
             guests: Vec::new(),
+            seen: BTreeMap::new(),
             nat_rules: None,
             statements: Vec::new(),
             own_cgroup: "0::/\n",
@@ -100,6 +102,7 @@ impl World {
             containers: &self.containers,
             pods: &self.pods,
             guests: &self.guests,
+            seen: &self.seen,
             nat_rules: self.nat_rules.as_ref(),
             statements: &self.statements,
         };
