@@ -197,6 +197,29 @@ impl Agent {
             .with_context(|| format!("netobs {}: {:.300}", all.join(" "), done.stdout))
     }
 
+    /// The endpoint of this id, as its list has it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn endpoint(&self, id: &str) -> Result<Value> {
+        let document = self.query(&["endpoints"])?;
+        let list = document["endpoints"].as_array().context("no list of endpoints")?;
+        let found = list.iter().find(|one| one["id"] == id);
+        found.cloned().with_context(|| format!("no {id} in {document}"))
+    }
+
+    /// Fails unless a source of identity is in one of these states, by the metric.
+    ///
+    /// # Errors
+    /// With the state it is in.
+    pub fn source_is(&self, source: &str, states: &[&str]) -> Result<()> {
+        let page = self.metrics()?;
+        let labels = [("source", source)];
+        let mut set = page.select("netobs_identity_sources", &labels).filter(|sample| sample.value > 0.0);
+        let state = &set.next().with_context(|| format!("no state of {source}"))?.labels["state"];
+        if states.contains(&state.as_str()) { Ok(()) } else { bail!("{source} is {state}, not {states:?}") }
+    }
+
     /// Its flows.
     ///
     /// # Errors

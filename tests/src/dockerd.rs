@@ -39,6 +39,7 @@ pub struct Docker {
     directory: PathBuf,
     containerd: Option<Background>,
     dockerd: Option<Background>,
+    arguments: Vec<String>,
 }
 
 impl Docker {
@@ -48,7 +49,7 @@ impl Docker {
     /// With the daemon's log when it does not answer within 30 seconds.
     pub fn start(stack: &Stack, directory: &Path, bridge: &Bridge) -> Result<Self> {
         fs::create_dir_all(directory)?;
-        let mut docker = Self { directory: directory.to_owned(), containerd: None, dockerd: None };
+        let mut docker = Self::left_in(directory);
         docker.start_containerd(stack)?;
         docker.start_dockerd(stack, bridge)?;
         Ok(docker)
@@ -87,6 +88,8 @@ impl Docker {
             format!("--pidfile={}", at("dockerd.pid")),
             format!("--host=unix://{}", at("docker.sock")),
             format!("--containerd={}", at("containerd.sock")),
+            // Containers go on while the daemon is away.
+            "--live-restore".into(),
             // An empty file: the machine's own configuration must not reach in here.
             format!("--config-file={}", at("daemon.json")),
         ];
@@ -105,8 +108,28 @@ impl Docker {
                 "--ip-masq=false".into(),
             ]),
         }
+        self.arguments = arguments;
+        self.start_again(stack)
+    }
+
+    /// Stops the daemon. Its containers go on.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn stop(&mut self) -> Result<()> {
+        if let Some(mut daemon) = self.dockerd.take() {
+            daemon.stop(Duration::from_secs(15))?;
+        }
+        Ok(())
+    }
+
+    /// Starts the daemon again.
+    ///
+    /// # Errors
+    /// With its log when it does not answer within 30 seconds.
+    pub fn start_again(&mut self, stack: &Stack) -> Result<()> {
         let log = self.directory.join("dockerd.log");
-        self.dockerd = Some(Background::start(&mut stack.command("dockerd", arguments), &log)?);
+        self.dockerd = Some(Background::start(&mut stack.command("dockerd", &self.arguments), &log)?);
         until("dockerd to answer", Duration::from_secs(30), || {
             if let Some(status) = self.dockerd.as_mut().and_then(Background::ended) {
                 let log = fs::read_to_string(&log).unwrap_or_default();
@@ -120,7 +143,7 @@ impl Docker {
     /// A handle on a daemon that an earlier command left running in `directory`.
     #[must_use]
     pub fn left_in(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), containerd: None, dockerd: None }
+        Self { directory: directory.to_owned(), containerd: None, dockerd: None, arguments: Vec::new() }
     }
 
     /// The Engine API's socket.
@@ -285,10 +308,10 @@ fn finish_clearing(directory: &Path) {
     fs::remove_dir("/sys/fs/cgroup/docker").ok();
 }
 
-/// Daemons and shims whose command line names the directory.
+/// Daemons, shims and machines whose command line names the directory.
 fn processes_naming(directory: &Path) -> Vec<i32> {
     let text = directory.display().to_string();
-    let programs = ["dockerd", "containerd", "containerd-shim", "docker-proxy", "runc"];
+    let programs = ["dockerd", "containerd", "docker-proxy", "runc", "libvirtd", "qemu-system"];
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries
         .flatten()

@@ -50,7 +50,12 @@ impl Libvirt {
         }
         fs::write(directory.join("etc/qemu.conf"), QEMU)?;
         fs::write(directory.join("etc/libvirtd.conf"), "auth_unix_rw = \"none\"\n")?;
-        script += "exec libvirtd --config /etc/libvirt/libvirtd.conf --pid-file /run/libvirt/libvirtd.pid\n";
+        // The configuration by its place outside, for the sweep to know whose it is.
+        let configuration = directory.join("etc/libvirtd.conf");
+        script += &format!(
+            "exec libvirtd --config '{}' --pid-file /run/libvirt/libvirtd.pid\n",
+            configuration.display()
+        );
         let log = directory.join("libvirtd.log");
         let mut daemon = stack.command("unshare", ["-m", "sh", "-ec", &script]);
         Ok(Self { directory: directory.to_owned(), daemon: Some(Background::start(&mut daemon, &log)?) })

@@ -4,17 +4,22 @@
 use std::{env, io::Write, path::Path};
 
 /// A group of cases with the same needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Tier {
     /// Its name, as `NETOBS_REQUIRE` takes it.
     pub name: &'static str,
     /// Programs that must be installed.
     pub programs: &'static [&'static str],
+    /// What else is missing, in words.
+    pub also: fn() -> Option<String>,
 }
 
 /// Namespaces and packets.
-pub const TRAFFIC: Tier =
-    Tier { name: "traffic", programs: &["ip", "tc", "nsenter", "iptables", "iperf3", "ping", "bpftool"] };
+pub const TRAFFIC: Tier = Tier {
+    name: "traffic",
+    programs: &["ip", "tc", "nsenter", "iptables", "iperf3", "ping", "bpftool"],
+    also: nothing,
+};
 /// A real dockerd.
 pub const DOCKER: Tier = Tier {
     name: "docker",
@@ -30,22 +35,36 @@ pub const DOCKER: Tier = Tier {
         "docker-proxy",
         "busybox",
     ],
+    also: nothing,
 };
 /// Pods of a real containerd.
 pub const PODS: Tier = Tier {
     name: "pods",
     programs: &["ip", "nsenter", "iptables", "containerd", "ctr", "runc", "busybox", "/usr/lib/cni/bridge"],
+    also: nothing,
 };
 /// Virtual machines, by hand and by libvirt.
 pub const MACHINES: Tier = Tier {
     name: "machines",
     programs: &["ip", "nsenter", "iptables", "busybox", "qemu-system-x86_64", "libvirtd", "virsh", "unshare"],
+    also: no_kernel,
 };
 /// A real Prometheus.
 pub const PROMETHEUS: Tier =
-    Tier { name: "prometheus", programs: &["prometheus", "promtool", "ip", "nsenter"] };
+    Tier { name: "prometheus", programs: &["prometheus", "promtool", "ip", "nsenter"], also: nothing };
 /// A real terminal.
-pub const TERMINAL: Tier = Tier { name: "terminal", programs: &["tmux", "ip", "nsenter", "iperf3"] };
+pub const TERMINAL: Tier =
+    Tier { name: "terminal", programs: &["tmux", "ip", "nsenter", "iperf3"], also: nothing };
+
+/// Nothing else is needed.
+#[must_use]
+pub const fn nothing() -> Option<String> {
+    None
+}
+
+fn no_kernel() -> Option<String> {
+    (!crate::machine_image::is_fetched()).then(|| "no kernel for machines was fetched".into())
+}
 
 /// Whether the tiers can run here. Says SKIPPED and why where not.
 ///
@@ -70,7 +89,7 @@ fn missing(tier: Tier, root: bool, installed: &dyn Fn(&str) -> bool) -> Option<S
         return Some("needs root".into());
     }
     let absent: Vec<_> = tier.programs.iter().copied().filter(|name| !installed(name)).collect();
-    (!absent.is_empty()).then(|| format!("not installed: {}", absent.join(", ")))
+    if absent.is_empty() { (tier.also)() } else { Some(format!("not installed: {}", absent.join(", "))) }
 }
 
 fn demanded(required: &str, tier: &str) -> bool {

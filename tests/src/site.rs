@@ -150,6 +150,7 @@ pub fn sweep() {
     for entry in fs::read_dir(FILES).into_iter().flatten().flatten() {
         let Ok(name) = entry.file_name().into_string() else { continue };
         if netns::maker(&name).is_some_and(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists()) {
+            crate::pods::clear(&entry.path().join("pods"));
             crate::dockerd::clear(&entry.path());
         }
     }

@@ -242,13 +242,14 @@ fn attempts_and_evidence(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Everything this machine has for telling who is who works; what it has not is absent, not failing.
+/// Everything this machine has for telling who is who works; what it has not is absent, not failing, and what is not to
+/// be asked is disabled.
 fn every_source_of_identity_is_ready(stage: &Stage) -> Result<()> {
     let metrics = stage.agent.metrics()?;
     let failing: Vec<_> = metrics
         .select("netobs_identity_sources", &[])
         .filter(|sample| {
-            sample.value > 0.0 && sample.labels["state"] != "ready" && sample.labels["state"] != "absent"
+            sample.value > 0.0 && !["ready", "absent", "disabled"].contains(&sample.labels["state"].as_str())
         })
         .map(|sample| &sample.labels)
         .collect();

@@ -19,7 +19,6 @@ use netobs_tests::{
     suite::{self, Case},
     traffic,
 };
-use serde_json::Value;
 
 /// Behind the node's address, by hand; its second card is on the bridge that leads nowhere.
 const MAIL: &str = "vm/mail";
@@ -105,18 +104,11 @@ fn scene() -> Result<Scene> {
     let status = format!("--libvirt-dir={}", libvirt.status_directory().display());
     let agent = Agent::start(&node, &own, &own.join("no-docker.sock"), &[&status])?;
     let scene = Scene { agent, mail, files, ledger, _libvirt: libvirt, image, site };
-    until("the machines' names", Duration::from_secs(10), || scene.named(LEDGER))?;
+    until("the machines' names", Duration::from_secs(10), || scene.agent.endpoint(LEDGER))?;
     Ok(scene)
 }
 
 impl Scene {
-    fn named(&self, id: &str) -> Result<Value> {
-        let document = self.agent.query(&["endpoints"])?;
-        let list = document["endpoints"].as_array().context("no endpoints")?;
-        let found = list.iter().find(|one| one["id"] == id);
-        found.cloned().with_context(|| format!("no {id} in {document}"))
-    }
-
     fn host(&self) -> Place<'static> {
         Place::Stack(self.site.node())
     }
@@ -192,7 +184,7 @@ fn every_machine_is_listed(scene: &Scene) -> Result<()> {
         ids.sort_unstable();
         ensure!(ids == ["host", FILES, LEDGER, MAIL], "{ids:?}");
         for (id, mode, uuid, cards, modes, first) in &expected {
-            let found = scene.named(id)?;
+            let found = scene.agent.endpoint(id)?;
             ensure!(found["kind"] == "vm" && found["mode"] == *mode, "{found}");
             ensure!(found["uid"] == *uuid && found["runtime"] == "qemu", "{found}");
             ensure!(found["provenance"][0] == *first, "{found}");
@@ -264,13 +256,13 @@ fn a_tap_that_outlives_its_machine(scene: &Scene) -> Result<()> {
         let cards = std::slice::from_ref(&card);
         let machine = Machine::start(&node, &directory, &scene.image, name, uuid, cards)?;
         let id = format!("vm/{name}");
-        until("the machine's name", Duration::from_secs(2), || scene.named(&id))?;
+        until("the machine's name", Duration::from_secs(2), || scene.agent.endpoint(&id))?;
         machine.wait()?;
         machine.console.run("ping -c 3 -W 5 10.22.0.1")?;
-        ensure!(scene.named(&id)?["uid"] == uuid, "{}", scene.named(&id)?);
+        ensure!(scene.agent.endpoint(&id)?["uid"] == uuid, "{}", scene.agent.endpoint(&id)?);
         drop(machine);
         until("the end of the machine", Duration::from_secs(2), || {
-            ensure!(scene.named(&id).is_err(), "{id} is still listed");
+            ensure!(scene.agent.endpoint(&id).is_err(), "{id} is still listed");
             Ok(())
         })?;
     }

@@ -93,7 +93,7 @@ fn scene() -> Result<Scene> {
     let options: Vec<_> = options.iter().map(String::as_str).collect();
     let agent = Agent::start(&site.node(), &directory, &directory.join("no-docker.sock"), &options)?;
     let scene = Scene { agent, api: Mutex::new(api), web, db, proxy, runtime: Mutex::new(pods), site };
-    until("the pods' names", Duration::from_secs(10), || scene.named(&id(&scene.web)))?;
+    until("the pods' names", Duration::from_secs(10), || scene.agent.endpoint(&id(&scene.web)))?;
     Ok(scene)
 }
 
@@ -188,19 +188,10 @@ fn a_service_is_named(scene: &Scene) -> Result<()> {
 
 fn while_the_api_is_away(scene: &Scene) -> Result<()> {
     let mut api = scene.api.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    until("the API to be ready", BACK_WITHIN, || {
-        ensure!(
-            source_state(scene, "kubernetes_api")? == "ready",
-            "{}",
-            source_state(scene, "kubernetes_api")?
-        );
-        Ok(())
-    })?;
+    until("the API to be ready", BACK_WITHIN, || scene.agent.source_is("kubernetes_api", &["ready"]))?;
     api.stop()?;
     until("the agent to miss the API", Duration::from_secs(10), || {
-        let state = source_state(scene, "kubernetes_api")?;
-        ensure!(state == "failing", "{state}");
-        Ok(())
+        scene.agent.source_is("kubernetes_api", &["failing"])
     })?;
     // Counters go on and names stay, here and elsewhere; a new pod goes by the next best name.
     let web = id(&scene.web);
@@ -229,25 +220,25 @@ fn while_the_api_is_away(scene: &Scene) -> Result<()> {
     })?;
     let runtime = scene.runtime.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let pod = runtime.run(&spec("meanwhile", false, &["main"]))?;
-    until("the new pod's name", NAMED_WITHIN, || scene.named(&id(&pod)))?;
-    ensure!(scene.named(&id(&pod))?["provenance"][0] == "cri");
+    until("the new pod's name", NAMED_WITHIN, || scene.agent.endpoint(&id(&pod)))?;
+    ensure!(scene.agent.endpoint(&id(&pod))?["provenance"][0] == "cri");
     let mut doctor = netobs_tests::agent::command(&scene.site.node(), &["doctor"])?;
     let kubeconfig = scene.site.directory().join("agent/kubeconfig");
     let told = process::finish(doctor.env("NETOBS_KUBECONFIG", kubeconfig), process::SHORT)?.stdout;
     ensure!(told.lines().any(|line| line.starts_with("kubernetes_api ") && !line.contains(" ok ")), "{told}");
     api.start_again()?;
-    until("the API to be ready again", BACK_WITHIN, || {
-        let state = source_state(scene, "kubernetes_api")?;
-        ensure!(state == "ready", "{state}");
-        Ok(())
-    })?;
+    until("the API to be ready again", BACK_WITHIN, || scene.agent.source_is("kubernetes_api", &["ready"]))?;
     api.put(
         "pods",
         json!({"metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
                "spec": {"nodeName": "n1", "containers": []}, "status": {"phase": "Running"}}),
     )?;
     until("the API's word for the pod", BACK_WITHIN, || {
-        ensure!(scene.named(&id(&pod))?["provenance"][0] == "kubernetes_api", "{}", scene.named(&id(&pod))?);
+        ensure!(
+            scene.agent.endpoint(&id(&pod))?["provenance"][0] == "kubernetes_api",
+            "{}",
+            scene.agent.endpoint(&id(&pod))?
+        );
         Ok(())
     })?;
     runtime.kubelet()?.remove(&pod.sandbox)
@@ -258,14 +249,6 @@ fn id(pod: &Pod) -> String {
 }
 
 impl Scene {
-    /// The endpoint of this id.
-    fn named(&self, id: &str) -> Result<Value> {
-        let document = self.agent.query(&["endpoints"])?;
-        let list = document["endpoints"].as_array().context("no endpoints")?;
-        let found = list.iter().find(|one| one["id"] == id);
-        found.cloned().with_context(|| format!("no {id} in {document}"))
-    }
-
     fn host(&self) -> Place<'static> {
         Place::Stack(self.site.node())
     }
@@ -319,7 +302,7 @@ fn every_pod_is_listed(scene: &Scene) -> Result<()> {
         [(&scene.web, Some("web"), "cni"), (&scene.db, None, "cni"), (&scene.proxy, Some("proxies"), "host")]
     {
         let first = if pod.name == scene.db.name { "cri" } else { "kubernetes_api" };
-        let found = scene.named(&id(pod))?;
+        let found = scene.agent.endpoint(&id(pod))?;
         let text = |field: &str| found[field].as_str().map(str::to_owned);
         ensure!(text("kind").as_deref() == Some("pod"), "{found}");
         ensure!(text("name").as_deref() == Some(pod.name.as_str()), "{found}");
@@ -454,31 +437,21 @@ fn its_connections_end(scene: &Scene) -> Result<()> {
 fn a_new_pod(scene: &Scene) -> Result<()> {
     let runtime = scene.runtime.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let pod = runtime.run(&spec("young", false, &["main"]))?;
-    until("the new pod's name", NAMED_WITHIN, || scene.named(&id(&pod)))?;
+    until("the new pod's name", NAMED_WITHIN, || scene.agent.endpoint(&id(&pod)))?;
     runtime.kubelet()?.remove(&pod.sandbox)?;
     until("the end of the old pod", NAMED_WITHIN, || {
-        ensure!(scene.named(&id(&pod)).is_err(), "{} is still listed", id(&pod));
+        ensure!(scene.agent.endpoint(&id(&pod)).is_err(), "{} is still listed", id(&pod));
         Ok(())
     })
-}
-
-/// The state a source of identity is in, by the metric.
-fn source_state(scene: &Scene, source: &str) -> Result<String> {
-    let page = scene.agent.metrics()?;
-    let labels = [("source", source)];
-    let set = page.select("netobs_identity_sources", &labels).find(|sample| sample.value > 0.0);
-    Ok(set.with_context(|| format!("no state of {source}"))?.labels["state"].clone())
 }
 
 fn while_the_runtime_is_away(scene: &Scene) -> Result<()> {
     let (web, db) = (id(&scene.web), id(&scene.db));
     let mut runtime = scene.runtime.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    ensure!(source_state(scene, "cri")? == "ready", "{}", source_state(scene, "cri")?);
+    scene.agent.source_is("cri", &["ready"])?;
     runtime.stop()?;
     until("the agent to miss the runtime", Duration::from_secs(10), || {
-        let state = source_state(scene, "cri")?;
-        ensure!(state == "failing" || state == "absent", "{state}");
-        Ok(())
+        scene.agent.source_is("cri", &["failing", "absent"])
     })?;
     // Counters go on, and names stay.
     let ends = (&place(&scene.web), &place(&scene.db));
@@ -487,13 +460,9 @@ fn while_the_runtime_is_away(scene: &Scene) -> Result<()> {
     let told = process::finish(doctor.env("NETOBS_CRI_SOCKET", runtime.socket()), process::SHORT)?.stdout;
     ensure!(told.lines().any(|line| line.starts_with("cri ") && !line.contains(" ok ")), "{told}");
     runtime.start_again()?;
-    until("the runtime to be ready again", BACK_WITHIN, || {
-        let state = source_state(scene, "cri")?;
-        ensure!(state == "ready", "{state}");
-        Ok(())
-    })?;
+    until("the runtime to be ready again", BACK_WITHIN, || scene.agent.source_is("cri", &["ready"]))?;
     let pod = runtime.run(&spec("later", false, &["main"]))?;
-    until("the later pod's name", NAMED_WITHIN, || scene.named(&id(&pod)))?;
+    until("the later pod's name", NAMED_WITHIN, || scene.agent.endpoint(&id(&pod)))?;
     runtime.kubelet()?.remove(&pod.sandbox)?;
     Ok(())
 }

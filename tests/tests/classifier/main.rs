@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use netobs_tests::{require::Tier, suite};
 
 /// Root or `CAP_BPF` and the kernel side; no program.
-const CLASSIFIER: Tier = Tier { name: "classifier", programs: &[] };
+const CLASSIFIER: Tier = Tier { name: "classifier", programs: &[], also: netobs_tests::require::nothing };
 
 fn main() -> ExitCode {
     let cases = [

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+use super::apt;
 use crate::{shell, tree};
 
 /// What names the newest kernel for clouds.
@@ -32,7 +33,9 @@ pub(crate) fn prepare() -> Result<()> {
     if to.join("vmlinuz").is_file() || !cfg!(target_arch = "x86_64") || shell::find("apt-get").is_none() {
         return Ok(());
     }
-    let Some(package) = newest() else {
+    // Also fetches the package lists where there are none.
+    let offered = !apt::offered(&[PACKAGE])?.0.is_empty();
+    let Some(package) = newest().filter(|_| offered) else {
         println!("netobs: this distribution has no {PACKAGE}; tests with virtual machines will not run");
         return Ok(());
     };
