@@ -233,6 +233,9 @@ fn while_the_api_is_away(scene: &Scene) -> Result<()> {
         json!({"metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
                "spec": {"nodeName": "n1", "containers": []}, "status": {"phase": "Running"}}),
     )?;
+    let log = scene.agent.log();
+    let said = log.matches("the Kubernetes API does not answer").count();
+    ensure!(said == 1 && !log.contains("ERROR"), "said {said} times:\n{log}");
     until("the API's word for the pod", BACK_WITHIN, || {
         ensure!(
             scene.agent.endpoint(&id(&pod))?["provenance"][0] == "kubernetes_api",

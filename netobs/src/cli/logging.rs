@@ -10,7 +10,12 @@ use crate::settings::{LogFormat, LogLevel};
 pub(super) fn start(level: LogLevel, format: LogFormat) {
     // Libraries speak up at `warn`: their `info` is about connections, which netobs reports itself.
     let others = level.min(LogLevel::Warn).name();
-    let filter = EnvFilter::new(format!("{others},netobs={0},aya={0}", level.name()));
+    // The Kubernetes client complains of each try; netobs says once that the API is away.
+    let client = if level >= LogLevel::Debug { others } else { "off" };
+    let filter = EnvFilter::new(format!(
+        "{others},netobs={0},aya={0},kube_client={client},kube_runtime={client}",
+        level.name()
+    ));
     let colour =
         io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let builder = tracing_subscriber::fmt()

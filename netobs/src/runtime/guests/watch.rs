@@ -49,8 +49,8 @@ pub async fn watch(places: Places, wake: Arc<Notify>, looks: Sender<Look>) {
         } else if stale_rules || rules.is_none() {
             let dumped = nat_rules::dump().await.map(Arc::new);
             rules = Some(dumped.map_err(|error| Arc::from(failure::one_line(&error))));
-            // Without announcements, they are read every time.
-            stale_rules = changes.is_none();
+            // Without announcements, or an answer, they are read every time.
+            stale_rules = changes.is_none() || rules.as_ref().is_some_and(Result::is_err);
         }
         let look = Look { guests, rules };
         if before.as_ref().is_none_or(|before| before.differs(&look)) {
