@@ -1,6 +1,7 @@
 //! A Kubernetes API → this node's pods, all nodes, Services and whom they lead to, kept current. While the API is
 //! away, what was known stays.
 
+mod bounded;
 mod client;
 mod convert;
 mod pauses;
@@ -43,7 +44,7 @@ impl Access {
 /// There is no way to it, or it does not answer as it should within two seconds.
 pub async fn version(access: Access) -> anyhow::Result<String> {
     const PATIENCE: Duration = Duration::from_secs(2);
-    let client = client::connect(access).await?;
+    let (client, _) = client::connect(access).await?;
     let version = timeout(PATIENCE, client.apiserver_version()).await.context("no answer within 2 s")?;
     Ok(version?.git_version)
 }

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tower_test::mock::SendResponse;
 
-use super::watch::follow;
+use super::{bounded::KINDS, watch::follow};
 use crate::runtime::facts::{
     RuntimeState,
     cluster::{Cluster, ClusterUpdate},
@@ -33,8 +33,6 @@ struct Server {
     /// What was said while something else was waited for.
     said: VecDeque<ClusterUpdate>,
 }
-
-const KINDS: [&str; 5] = ["pods", "nodes", "services", "endpointslices", "namespaces"];
 
 fn list(items: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "7"}, "items": items})
@@ -61,7 +59,8 @@ impl Server {
         let client = Client::new(service, "default");
         let (updates, receiver) = mpsc::channel(64);
         tokio::spawn(async move {
-            follow(|| std::future::ready(Ok(client.clone())), "n1", &updates).await;
+            let connect = || std::future::ready(Ok((client.clone(), Arc::default())));
+            follow(connect, "n1", &updates).await;
         });
         let (held, watches) = mpsc::unbounded_channel();
         let lists: Arc<Mutex<HashMap<&'static str, Value>>> = Arc::default();

@@ -22,6 +22,7 @@ use tokio::{
 };
 
 use super::{
+    bounded::Oversized,
     convert,
     pauses::Pauses,
     store::{Key, Table},
@@ -48,16 +49,16 @@ const WHY_LIMIT: usize = 240;
 /// A configuration that makes no sense is read again so often: a token may be mounted late.
 const RECONNECT: Duration = Duration::from_secs(10);
 
-/// Follows until nobody listens. `connect` makes a client.
-pub(super) async fn follow<F: Future<Output = anyhow::Result<Client>>>(
+/// Follows until nobody listens. `connect` makes a client, and says of what it was given answers too large to be taken in.
+pub(super) async fn follow<F: Future<Output = anyhow::Result<(Client, Arc<Oversized>)>>>(
     connect: impl Fn() -> F,
     node: &str,
     updates: &Sender<ClusterUpdate>,
 ) {
     let mut state = State::default();
-    let client = loop {
+    let (client, oversized) = loop {
         match connect().await {
-            Ok(client) => break client,
+            Ok(connected) => break connected,
             Err(error) => {
                 let why = failure::one_line(&error);
                 if !state.failing(&why, updates).await {
@@ -70,9 +71,17 @@ pub(super) async fn follow<F: Future<Output = anyhow::Result<Client>>>(
             }
         }
     };
-    Watch { client, updates, state, tables: Tables::default(), refused: BTreeMap::new(), away: None }
-        .run(node)
-        .await;
+    Watch {
+        client,
+        oversized,
+        updates,
+        state,
+        tables: Tables::default(),
+        refused: BTreeMap::new(),
+        away: None,
+    }
+    .run(node)
+    .await;
 }
 
 /// What the API is said to be.
@@ -178,6 +187,8 @@ impl Tables {
 
 struct Watch<'a> {
     client: Client,
+    /// Of what answers were too large.
+    oversized: Arc<Oversized>,
     updates: &'a Sender<ClusterUpdate>,
     state: State,
     tables: Tables,
@@ -189,7 +200,7 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     async fn run(mut self, node: &str) {
-        let mut news = std::pin::pin!(all(&self.client, node));
+        let mut news = std::pin::pin!(all(&self.client, &self.oversized, node));
         let began = Instant::now();
         let mut dirty: Option<Instant> = None;
         let mut probe = Instant::now() + PROBE;
@@ -287,6 +298,7 @@ impl Watch<'_> {
 /// The five watches as one stream, each trying again by itself.
 fn all(
     client: &Client,
+    oversized: &Arc<Oversized>,
     node: &str,
 ) -> impl Stream<Item = (&'static str, Result<News, watcher::Error>)> + use<> {
     // Any version will do that the server has at hand (`resourceVersion=0`): agents are many, and what is a second
@@ -295,18 +307,19 @@ fn all(
     let config =
         || watcher::Config { page_size: None, ..watcher::Config::default().any_semantic().timeout(WATCH) };
     let of_node = config().fields(&format!("spec.nodeName={node}"));
+    let from = (client, oversized);
     stream::select_all([
-        of::<Pod, _>(client, of_node, convert::pod, News::Pod, "pods").boxed(),
-        of::<Node, _>(client, config(), convert::node, News::Node, "nodes").boxed(),
-        of::<Service, _>(client, config(), convert::service, News::Service, "services").boxed(),
-        of::<EndpointSlice, _>(client, config(), convert::backends, News::Slice, "endpointslices").boxed(),
-        of::<Namespace, _>(client, config(), convert::ignored, News::Namespace, "namespaces").boxed(),
+        of::<Pod, _>(from, of_node, convert::pod, News::Pod, "pods").boxed(),
+        of::<Node, _>(from, config(), convert::node, News::Node, "nodes").boxed(),
+        of::<Service, _>(from, config(), convert::service, News::Service, "services").boxed(),
+        of::<EndpointSlice, _>(from, config(), convert::backends, News::Slice, "endpointslices").boxed(),
+        of::<Namespace, _>(from, config(), convert::ignored, News::Namespace, "namespaces").boxed(),
     ])
 }
 
 /// One watch; of each object only what is kept leaves it.
 fn of<K, V>(
-    client: &Client,
+    (client, oversized): (&Client, &Arc<Oversized>),
     config: watcher::Config,
     convert: fn(&K) -> Option<V>,
     news: fn(Event<(Key, Option<V>)>) -> News,
@@ -317,14 +330,16 @@ where
     V: Send + 'static,
 {
     let kept = move |object: &K| (convert::key(object.meta()), convert(object));
-    watcher(Api::<K>::all(client.clone()), config).backoff(Pauses::new()).map(move |event| {
-        let event = event.map(|event| match event {
-            Event::Apply(object) => Event::Apply(kept(&object)),
-            Event::Delete(object) => Event::Delete(kept(&object)),
-            Event::Init => Event::Init,
-            Event::InitApply(object) => Event::InitApply(kept(&object)),
-            Event::InitDone => Event::InitDone,
-        });
-        (kind, event.map(news))
-    })
+    watcher(Api::<K>::all(client.clone()), config).backoff(Pauses::new(kind, Arc::clone(oversized))).map(
+        move |event| {
+            let event = event.map(|event| match event {
+                Event::Apply(object) => Event::Apply(kept(&object)),
+                Event::Delete(object) => Event::Delete(kept(&object)),
+                Event::Init => Event::Init,
+                Event::InitApply(object) => Event::InitApply(kept(&object)),
+                Event::InitDone => Event::InitDone,
+            });
+            (kind, event.map(news))
+        },
+    )
 }
