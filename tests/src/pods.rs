@@ -190,8 +190,29 @@ pub fn clear(directory: &Path) {
         run(command("umount", ["-l"]).arg(&mount)).ok();
         fs::remove_file(&mount).ok();
     }
+    let sandboxes = ids_in(directory);
     dockerd::clear(directory);
+    for id in sandboxes {
+        forget(&id);
+    }
     remove_cgroups(Path::new("/sys/fs/cgroup"));
+}
+
+/// Ids of what runs by the daemon of this directory.
+fn ids_in(directory: &Path) -> Vec<String> {
+    let bundles = directory.join("state/io.containerd.runtime.v2.task/k8s.io");
+    let bundles = fs::read_dir(bundles).into_iter().flatten().flatten();
+    bundles.filter_map(|bundle| bundle.file_name().into_string().ok()).collect()
+}
+
+/// What the runtime and the network plug-ins keep outside the daemon's directory, for a container that was killed.
+fn forget(id: &str) {
+    fs::remove_dir_all(Path::new("/run/containerd/runc/k8s.io").join(id)).ok();
+    for result in fs::read_dir("/var/lib/cni/results").into_iter().flatten().flatten() {
+        if result.file_name().to_string_lossy().contains(id) {
+            fs::remove_file(result.path()).ok();
+        }
+    }
 }
 
 /// Files of `/run/netns` that the daemon of this directory made: the bundles of its sandboxes name them.

@@ -2,6 +2,7 @@
 //! a name. They are sides of flows and never endpoints of this host. Pure.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::Arc,
@@ -45,8 +46,8 @@ pub struct Elsewhere {
     numbers: HashMap<Arc<str>, EndpointId>,
     endpoints: HashMap<EndpointId, Known>,
     by_address: BTreeMap<IpAddr, AddressOwner>,
-    /// Longest first.
-    networks: Vec<(IpNet, EndpointId, Kind)>,
+    /// By length, longest first: a cluster has thousands of networks and a handful of lengths.
+    networks: BTreeMap<Reverse<u8>, HashMap<IpNet, (EndpointId, Kind)>>,
     next: u32,
 }
 
@@ -62,7 +63,7 @@ impl Default for Elsewhere {
             numbers: HashMap::new(),
             endpoints: HashMap::new(),
             by_address: BTreeMap::new(),
-            networks: Vec::new(),
+            networks: BTreeMap::new(),
             next: EndpointId::FIRST_ELSEWHERE,
         }
     }
@@ -90,11 +91,13 @@ impl Elsewhere {
                     self.by_address.entry(address.to_canonical()).or_insert(owner);
                 }
             }
-            self.networks.extend(place.networks.iter().map(|network| (network.trunc(), number, place.kind)));
+            for network in &place.networks {
+                let of_length = self.networks.entry(Reverse(network.prefix_len())).or_default();
+                of_length.entry(network.trunc()).or_insert((number, place.kind));
+            }
             let endpoint = Arc::new(endpoint(number, place));
             self.endpoints.insert(number, Known { endpoint, gone: None });
         }
-        self.networks.sort_by_key(|(network, ..)| std::cmp::Reverse(network.prefix_len()));
         self.endpoints.retain(|_, one| one.gone.is_none_or(|at| now.saturating_duration_since(at) < KEPT));
         let endpoints = &self.endpoints;
         self.numbers.retain(|_, number| endpoints.contains_key(number));
@@ -119,8 +122,11 @@ impl Elsewhere {
         if let Some(owner) = self.by_address.get(&address) {
             return Some(owner.endpoint);
         }
-        let around = self.networks.iter().find(|(network, ..)| network.contains(&address))?;
-        inner.is_none_or(|inner| around.0.prefix_len() > inner).then_some(around.1)
+        self.networks
+            .iter()
+            .take_while(|(length, _)| inner.is_none_or(|inner| length.0 > inner))
+            .find_map(|(length, of_length)| of_length.get(&IpNet::new(address, length.0).ok()?.trunc()))
+            .map(|(number, _)| *number)
     }
 
     /// Who goes by the number.
@@ -134,9 +140,10 @@ impl Elsewhere {
         self.by_address.iter().map(|(address, owner)| (*address, *owner))
     }
 
-    /// All networks.
+    /// All networks, those of the kernel's longest match first.
     pub fn networks(&self) -> impl Iterator<Item = (IpNet, EndpointId, Kind)> {
-        self.networks.iter().copied()
+        let all = self.networks.values().flatten();
+        all.map(|(network, (number, kind))| (*network, *number, *kind))
     }
 }
 
