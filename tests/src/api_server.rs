@@ -145,9 +145,19 @@ fn key(object: &Value) -> Result<String> {
 }
 
 impl Shared {
+    /// Begins a watch with what has changed since a version, as every API server does.
+    fn watch(&mut self, kind: &str, since: u64, mut stream: TcpStream) {
+        let version = |one: &Value| one["metadata"]["resourceVersion"].as_str()?.parse::<u64>().ok();
+        let objects = self.objects.get(kind).into_iter().flat_map(BTreeMap::values);
+        let missed: String =
+            objects.filter(|one| version(one) > Some(since)).map(|one| event("MODIFIED", one)).collect();
+        if stream.write_all(missed.as_bytes()).is_ok() {
+            self.watches.push((kind.to_owned(), stream));
+        }
+    }
+
     fn tell(&mut self, kind: &str, what: &str, object: &Value) {
-        let line = format!("{}\n", json!({"type": what, "object": object}));
-        let chunk = format!("{:x}\r\n{line}\r\n", line.len());
+        let chunk = event(what, object);
         self.watches
             .retain_mut(|(watched, stream)| watched != kind || stream.write_all(chunk.as_bytes()).is_ok());
     }
@@ -159,6 +169,12 @@ impl Shared {
         let metadata = json!({"resourceVersion": self.version.to_string()});
         json!({"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items})
     }
+}
+
+/// An event as a chunk of HTTP.
+fn event(what: &str, object: &Value) -> String {
+    let line = format!("{}\n", json!({"type": what, "object": object}));
+    format!("{:x}\r\n{line}\r\n", line.len())
 }
 
 fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> Result<()> {
@@ -179,7 +195,8 @@ fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> Result<()> {
             let head =
                 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
             stream.write_all(head.as_bytes())?;
-            locked(shared).watches.push((kind.to_owned(), stream));
+            let since = query.split("resourceVersion=").nth(1).and_then(|rest| rest.split('&').next());
+            locked(shared).watch(kind, since.and_then(|text| text.parse().ok()).unwrap_or(0), stream);
             return Ok(());
         }
         let node = query.split("spec.nodeName%3D").nth(1).and_then(|rest| rest.split('&').next());
