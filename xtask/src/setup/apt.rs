@@ -99,7 +99,11 @@ fn candidate(policy: &str) -> Option<&str> {
     Some(line.trim()).filter(|version| *version != "(none)")
 }
 
-/// Installs packages which [`require`] let through. Removes none: what conflicts is an error, not a loss.
+/// Says that packages in the way may go, as on a machine that is thrown away afterwards.
+const REMOVES: &str = "NETOBS_SETUP_REMOVES";
+
+/// Installs packages which [`require`] let through. Removes none, unless [`REMOVES`] is set: what conflicts (a qemu from
+/// another release) is an error, not a loss.
 pub(crate) fn install(packages: &[&str], purpose: &str) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
@@ -113,7 +117,10 @@ pub(crate) fn install(packages: &[&str], purpose: &str) -> Result<()> {
     let install = || {
         let mut command = privilege::as_root("sh");
         command.args(["-c", GUARDED_INSTALL, "sh"]).args(OPTIONS);
-        command.args(["--no-install-recommends", "--no-remove", "install"]).args(packages);
+        if std::env::var_os(REMOVES).is_none() {
+            command.arg("--no-remove");
+        }
+        command.args(["--no-install-recommends", "install"]).args(packages);
         shell::succeeds_in_front(&mut command)
     };
     if !install() {
@@ -121,7 +128,10 @@ pub(crate) fn install(packages: &[&str], purpose: &str) -> Result<()> {
         println!("netobs: apt-get failed; fetching the package lists and trying once more");
         update()?;
         if !install() {
-            bail!("apt-get could not install {} (its reason is above)", packages.join(" "));
+            bail!(
+                "apt-get could not install {} (its reason is above; {REMOVES}=1 lets it remove what is in the way)",
+                packages.join(" ")
+            );
         }
     }
     disable(&units);
