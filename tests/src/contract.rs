@@ -35,21 +35,21 @@ const WORDS: &[(&str, &[&str])] = &[
     ),
     ("hook", &["ingress", "egress"]),
     ("role", &["veth", "tap", "bridge", "overlay", "macvlan", "uplink", "loopback"]),
-    (
-        "provenance",
-        &[
-            "kubernetes_api",
-            "cri",
-            "docker_api",
-            "libvirt",
-            "qemu_process",
-            "cgroup",
-            "netns",
-            "neighbor",
-            "fdb",
-            "cidr",
-        ],
-    ),
+    ("provenance", &PROVENANCES),
+];
+
+/// Why an endpoint's identity is believed, strongest first.
+pub const PROVENANCES: [&str; 10] = [
+    "kubernetes_api",
+    "cri",
+    "docker_api",
+    "libvirt",
+    "qemu_process",
+    "cgroup",
+    "netns",
+    "neighbor",
+    "fdb",
+    "cidr",
 ];
 
 /// A value must be one of the field's words.

@@ -198,11 +198,15 @@ pub fn clear(directory: &Path) {
     remove_cgroups(Path::new("/sys/fs/cgroup"));
 }
 
+/// Directories of what runs by the daemon of this directory, each by its id.
+fn bundles(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let bundles = directory.join("state/io.containerd.runtime.v2.task/k8s.io");
+    fs::read_dir(bundles).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
 /// Ids of what runs by the daemon of this directory.
 fn ids_in(directory: &Path) -> Vec<String> {
-    let bundles = directory.join("state/io.containerd.runtime.v2.task/k8s.io");
-    let bundles = fs::read_dir(bundles).into_iter().flatten().flatten();
-    bundles.filter_map(|bundle| bundle.file_name().into_string().ok()).collect()
+    bundles(directory).filter_map(|bundle| bundle.file_name()?.to_str().map(str::to_owned)).collect()
 }
 
 /// What the runtime and the network plug-ins keep outside the daemon's directory, for a container that was killed.
@@ -217,10 +221,8 @@ fn forget(id: &str) {
 
 /// Files of `/run/netns` that the daemon of this directory made: the bundles of its sandboxes name them.
 fn namespaces_in(directory: &Path) -> Vec<PathBuf> {
-    let bundles = directory.join("state/io.containerd.runtime.v2.task/k8s.io");
-    let bundles = fs::read_dir(bundles).into_iter().flatten().flatten();
-    let named = bundles.filter_map(|bundle| {
-        let text = fs::read_to_string(bundle.path().join("config.json")).ok()?;
+    let named = bundles(directory).filter_map(|bundle| {
+        let text = fs::read_to_string(bundle.join("config.json")).ok()?;
         let spec: serde_json::Value = serde_json::from_str(&text).ok()?;
         let namespaces = spec["linux"]["namespaces"].as_array()?;
         let path = namespaces.iter().find(|one| one["type"] == "network")?["path"].as_str()?;

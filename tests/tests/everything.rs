@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use netobs_tests::{
     agent::Agent,
+    contract::PROVENANCES,
     docker_site::{DockerSite, HOSTNET, LONELY, NONE, PLAIN, PUBLISHED, SIDECAR, WEB},
     endpoint,
     flows::Flow,
@@ -41,20 +42,6 @@ const MAIL_CARDS: [Card; 2] = [
 ];
 const LEDGER_CARD: Card =
     Card { tap: "tap-ledger", mac: 0x14, address: "10.21.0.14/24", gateway: Some("10.21.0.1") };
-
-/// The provenances of the contract, strongest first.
-const STRENGTH: [&str; 10] = [
-    "kubernetes_api",
-    "cri",
-    "docker_api",
-    "libvirt",
-    "qemu_process",
-    "cgroup",
-    "netns",
-    "neighbor",
-    "fdb",
-    "cidr",
-];
 
 /// Fields go in this order: the agent before what it observes.
 struct Scene {
@@ -194,7 +181,7 @@ fn everybody_is_listed(scene: &Scene) -> Result<()> {
 fn ranked(one: &Value) -> Result<()> {
     let words = one["provenance"].as_array().context("no provenance")?;
     let ranks: Option<Vec<usize>> =
-        words.iter().map(|word| STRENGTH.iter().position(|known| word == known)).collect();
+        words.iter().map(|word| PROVENANCES.iter().position(|known| word == known)).collect();
     let ranks = ranks.with_context(|| format!("a word that the contract does not have in {one}"))?;
     ensure!(!ranks.is_empty() && ranks.is_sorted(), "{one}");
     Ok(())
