@@ -1,6 +1,6 @@
 //! The numbers behind the keys. 64 bits each: at 400 Gbit/s bytes wrap after eleven years.
 
-use crate::endpoint::Party;
+use crate::{endpoint::Party, tunnel::Outer};
 
 /// Packets as socket buffers, segments as a cable would carry them, bytes as the sum of `skb->len`.
 #[repr(C)]
@@ -82,9 +82,13 @@ pub struct FlowCounters {
     pub fragmented: u8,
     /// Zero.
     pub padding: [u8; 1],
+    /// The packet around it, where it was seen inside another one; of the first packet.
+    pub outer: Outer,
+    /// Zero.
+    pub more_padding: [u8; 4],
 }
 
-const _: () = assert!(size_of::<FlowCounters>() == 24 + 3 * 8 + 2 * 8 + 4 + 6 + 6);
+const _: () = assert!(size_of::<FlowCounters>() == 24 + 3 * 8 + 2 * 8 + 4 + 6 + 6 + 36 + 4);
 
 /// The value of the exact per-path counters.
 #[repr(C)]

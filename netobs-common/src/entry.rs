@@ -14,7 +14,8 @@ use crate::{
 };
 
 /// Whether packets seen here are counted here: on loopback at egress; what comes in at the ingress of
-/// anything but a bridge, which repeats what its ports said; what is made here at the receiver's own
+/// anything but a bridge, which repeats what its ports said, and a tunnel's device, which repeats what was seen
+/// inside the outer packet; what is made here at the receiver's own
 /// interface, else at the uplink or tunnel, and for groups before a bridge multiplies it.
 ///
 /// `is_same` compares the interface's owner with the receiver: the collector's numbers change while a packet
@@ -25,6 +26,7 @@ pub fn is_entry(
     interface: &Interface,
     hook: Hook,
     origin: Origin,
+    encapsulated: bool,
     receiver: EndpointId,
     is_same: impl FnOnce(EndpointId, EndpointId) -> bool,
 ) -> bool {
@@ -33,9 +35,10 @@ pub fn is_entry(
         return !ingress;
     }
     if ingress {
-        return interface.role != Role::BRIDGE;
+        return interface.role != Role::BRIDGE && interface.tunnels.repeats == 0;
     }
-    if origin == Origin::FORWARDED {
+    // What leaves inside another packet entered before, or was made where it was put into it.
+    if encapsulated || origin == Origin::FORWARDED {
         return false;
     }
     if receiver == EndpointId::GROUP {
@@ -53,7 +56,10 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::endpoint::{Kind, Party};
+    use crate::{
+        endpoint::{Kind, Party},
+        tunnel::Tunnels,
+    };
 
     const WEB: Party = Party::new(EndpointId(20), Kind::CONTAINER, true);
     const DB: Party = Party::new(EndpointId(21), Kind::CONTAINER, true);
@@ -69,7 +75,7 @@ mod tests {
     /// Of the places a packet passes, with the receiver as each of them sees it, those where it is counted.
     fn counted(way: &[(&'static str, Interface, Hook, Origin, EndpointId)]) -> Vec<&'static str> {
         let entry = |(_, interface, hook, origin, receiver): &&(_, Interface, Hook, Origin, EndpointId)| {
-            is_entry(interface, *hook, *origin, *receiver, |owner, receiver| owner == receiver)
+            is_entry(interface, *hook, *origin, false, *receiver, |owner, receiver| owner == receiver)
         };
         way.iter().filter(entry).map(|(name, ..)| *name).collect()
     }
@@ -135,5 +141,19 @@ mod tests {
         let lo = of_role(Role::LOOPBACK);
         let way = [("lo E", lo, OUT, HERE, EndpointId::HOST), ("lo I", lo, IN, HERE, EndpointId::HOST)];
         assert_eq!(counted(&way), ["lo E"]);
+    }
+
+    #[test]
+    fn what_travels_inside_another_packet_counts_where_that_enters_and_not_where_it_leaves() {
+        let enters = |interface: &Interface, hook, inside| {
+            is_entry(interface, hook, HERE, inside, WEB.id, |owner, receiver| owner == receiver)
+        };
+        let tunnel =
+            Interface { tunnels: Tunnels { repeats: 1, ..Tunnels::default() }, ..of_role(Role::OVERLAY) };
+        assert!(enters(&of_role(Role::UPLINK), IN, true));
+        assert!(!enters(&tunnel, IN, false), "seen at the uplink already");
+        assert!(enters(&of_role(Role::OVERLAY), IN, false), "the uplink does not look into these");
+        assert!(enters(&tunnel, OUT, false), "made here");
+        assert!(!enters(&of_role(Role::UPLINK), OUT, true));
     }
 }

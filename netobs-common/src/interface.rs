@@ -1,6 +1,9 @@
 //! What the classifier must know of the interface it runs on.
 
-use crate::endpoint::{EndpointId, Kind, Party};
+use crate::{
+    endpoint::{EndpointId, Kind, Party},
+    tunnel::Tunnels,
+};
 
 /// What an interface is for. Any byte is valid; unknown ones mean [`Role::OTHER`].
 #[repr(transparent)]
@@ -72,9 +75,11 @@ pub struct Interface {
     pub port: u8,
     /// The owner's kind, if known.
     pub owner_kind: Kind,
+    /// What is looked into here.
+    pub tunnels: Tunnels,
 }
 
-const _: () = assert!(size_of::<Interface>() == 4 + 4 + 4 + 1 + 1 + 1 + 1);
+const _: () = assert!(size_of::<Interface>() == 4 + 4 + 4 + 1 + 1 + 1 + 1 + 12);
 
 impl Interface {
     /// The endpoint behind the interface, if one owns it.

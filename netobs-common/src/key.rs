@@ -5,6 +5,7 @@ use crate::{
     endpoint::{EndpointId, Kind},
     hook::Hook,
     skip::Skip,
+    tunnel::Encapsulation,
     wire::{Network, Proto, Protocol},
 };
 
@@ -37,9 +38,15 @@ pub struct FlowKey {
     pub hook: Hook,
     /// 1 for a later fragment whose datagram is not known: no ports.
     pub fragment: u8,
+    /// The number of the network inside a tunnel (VNI, GRE key), 0 for none.
+    pub network_number: u32,
+    /// What it was seen inside of: then addresses, ports and protocol are those of the inner packet.
+    pub encapsulation: Encapsulation,
+    /// Zero.
+    pub padding: [u8; 3],
 }
 
-const _: () = assert!(size_of::<FlowKey>() == 16 + 16 + 4 + 2 + 2 + 2 + 2 + 1 + 1 + 1 + 1);
+const _: () = assert!(size_of::<FlowKey>() == 16 + 16 + 4 + 2 + 2 + 2 + 2 + 1 + 1 + 1 + 1 + 4 + 1 + 3);
 
 /// What the exact counters distinguish.
 #[repr(C)]
@@ -61,11 +68,13 @@ pub struct PathKey {
     pub hook: Hook,
     /// Whether this host made the packet or forwards it.
     pub origin: Origin,
+    /// 1 if it was seen inside another packet.
+    pub encapsulated: u8,
     /// Zero.
-    pub padding: [u8; 3],
+    pub padding: [u8; 2],
 }
 
-const _: () = assert!(size_of::<PathKey>() == 3 * 4 + 5 + 3);
+const _: () = assert!(size_of::<PathKey>() == 3 * 4 + 6 + 2);
 
 /// Where a packet at egress came from (`ingress_ifindex` of `__sk_buff`).
 #[repr(transparent)]
@@ -122,6 +131,32 @@ pub struct FragmentKey {
 }
 
 const _: () = assert!(size_of::<FragmentKey>() == 16 + 16 + 4 + 4 + 1 + 1 + 2);
+
+/// What a datagram's first fragment carried, for the later ones.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Datagram {
+    /// Its ports.
+    pub ports: Ports,
+    /// The sender of the packet inside it, if it was looked into.
+    pub source: Address,
+    /// The receiver of the packet inside.
+    pub destination: Address,
+    /// The ports of the packet inside.
+    pub inner_ports: Ports,
+    /// [`FlowKey::network_number`].
+    pub network_number: u32,
+    /// What it carries.
+    pub encapsulation: Encapsulation,
+    /// The network layer of the packet inside.
+    pub network: Network,
+    /// The transport of the packet inside.
+    pub proto: Proto,
+    /// [`FlowKey::fragment`] of the packet inside.
+    pub fragment: u8,
+}
+
+const _: () = assert!(size_of::<Datagram>() == 4 + 16 + 16 + 4 + 4 + 4);
 
 /// The ports a datagram's first fragment carried.
 #[repr(C)]

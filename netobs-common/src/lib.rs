@@ -18,4 +18,5 @@ pub mod parse;
 pub mod pod;
 pub mod segments;
 pub mod skip;
+pub mod tunnel;
 pub mod wire;

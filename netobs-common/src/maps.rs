@@ -16,7 +16,7 @@ pub const PATHS: &str = "PATHS";
 pub const SPILL: &str = "SPILL";
 /// Per-CPU hash: [`crate::key::SkipKey`] → [`crate::counters::Counters`].
 pub const SKIPS: &str = "SKIPS";
-/// Least recently used hash: [`crate::key::FragmentKey`] → [`crate::key::Ports`]. A cache: what it loses
+/// Least recently used hash: [`crate::key::FragmentKey`] → [`crate::key::Datagram`]. A cache: what it loses
 /// becomes a flow without ports, not a lost packet.
 pub const FRAGMENTS: &str = "FRAGMENTS";
 /// Least recently used hash: socket cookie → [`crate::owner::SocketOwner`].

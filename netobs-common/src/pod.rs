@@ -44,6 +44,7 @@ pod!(
     crate::endpoint::Party,
     crate::interface::Interface,
     crate::key::AddressKey,
+    crate::key::Datagram,
     crate::key::FlowKey,
     crate::key::FragmentKey,
     crate::key::Ports,

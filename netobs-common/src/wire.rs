@@ -42,14 +42,20 @@ impl Proto {
     pub const HOP_BY_HOP: Self = Self(0);
     /// Internet control messages.
     pub const ICMP: Self = Self(1);
+    /// IPv4 inside another packet (RFC 2003).
+    pub const IPIP: Self = Self(4);
     /// Transmission control.
     pub const TCP: Self = Self(6);
     /// User datagrams.
     pub const UDP: Self = Self(17);
+    /// IPv6 inside another packet (RFC 4213, RFC 2473).
+    pub const IPV6: Self = Self(41);
     /// Routing header.
     pub const ROUTING: Self = Self(43);
     /// Fragment header.
     pub const FRAGMENT: Self = Self(44);
+    /// Generic routing encapsulation (RFC 2784).
+    pub const GRE: Self = Self(47);
     /// Authentication header (RFC 4302).
     pub const AUTHENTICATION: Self = Self(51);
     /// Internet control messages of IPv6.

@@ -2,7 +2,7 @@
 
 use aya_ebpf::maps::lpm_trie::Key;
 use netobs_common::{
-    endpoint::Party,
+    endpoint::{EndpointId, Party},
     hook::Hook,
     interface::{Interface, Role},
     key::{Address, AddressKey, PrefixKey},
@@ -48,6 +48,13 @@ pub(crate) fn parties(
         }
     };
     (source, destination)
+}
+
+/// Whether a packet is addressed to this host, or to a group, which it may be a member of.
+#[inline(always)]
+pub(crate) fn is_hosts(segment: u32, headers: &Headers, keys: &mut Keys) -> bool {
+    headers.is_group()
+        || matches!(lookup(segment, &headers.destination, keys), Some(party) if party.id == EndpointId::HOST)
 }
 
 /// Who has the address: in the segment, else in the routed part of the host, else by prefix.

@@ -1,24 +1,18 @@
-//! A sighting → its flow entry, the exact counter of its path, and where neither has room, the spill.
+//! A sighting → its flow entry, where there is room for one.
 
 use aya_ebpf::{EbpfContext, bindings::BPF_NOEXIST, helpers::bpf_get_socket_cookie, programs::TcContext};
 use netobs_common::{
     counters::{Counters, FlowCounters},
     endpoint::Party,
-    entry,
     hook::Hook,
     interface::Interface,
-    key::{Origin, SkipKey},
-    maps::spill_index,
+    key::Origin,
     parse::{Fragment, Headers},
-    skip::Skip,
+    tunnel::Encapsulation,
     wire::TcpFlags,
 };
 
-use crate::{
-    classify, clock,
-    maps::{FLOWS, NOTHING, PATHS, SKIPS, SPILL},
-    scratch::Scratch,
-};
+use crate::{classify, clock, exact, maps::FLOWS, scratch::Scratch};
 
 /// One packet at one hook; its headers and key are in the scratch.
 pub(crate) struct Seen<'a> {
@@ -40,23 +34,7 @@ pub(crate) fn seen(ctx: &TcContext, scratch: &mut Scratch, seen: &Seen<'_>) {
         }
         None => begin(ctx, scratch, seen),
     };
-    path(scratch, seen, parties, listed);
-}
-
-/// Counts a packet that has none.
-#[inline(always)]
-pub(crate) fn skipped(interface: u32, hook: Hook, reason: Skip, counters: Counters) {
-    let key = SkipKey { interface, hook, reason, padding: [0; 2] };
-    if let Some(skips) = SKIPS.get_ptr_mut(&key) {
-        // SAFETY: per CPU, and no other program of this CPU runs meanwhile.
-        unsafe { (*skips).add(counters) };
-    } else if SKIPS.insert(&key, &counters, BPF_NOEXIST.into()).is_err() {
-        // Another CPU made the entry, or the table is full; the collector sees a full table by its size.
-        if let Some(skips) = SKIPS.get_ptr_mut(&key) {
-            // SAFETY: as above.
-            unsafe { (*skips).add(counters) };
-        }
-    }
+    exact::path(scratch, seen, parties, listed);
 }
 
 /// Adds a packet to a flow entry that other CPUs may be adding to.
@@ -111,6 +89,9 @@ fn begin(ctx: &TcContext, scratch: &mut Scratch, seen: &Seen<'_>) -> ((Party, Pa
         // SAFETY: the context pointer is valid while the program runs.
         flow.socket = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     }
+    if scratch.flow_key.encapsulation != Encapsulation::NONE {
+        flow.outer = scratch.outer;
+    }
     (flow.source, flow.destination) = parties;
     flow.ingress_ifindex = seen.ingress_ifindex;
     flow.source_mac = scratch.headers.source_mac;
@@ -136,50 +117,6 @@ fn begin(ctx: &TcContext, scratch: &mut Scratch, seen: &Seen<'_>) -> ((Party, Pa
             (parties, true)
         }
         None => (parties, false),
-    }
-}
-
-/// Adds to the exact counter of the path, or to the spill where that is full too.
-#[inline(always)]
-fn path(scratch: &mut Scratch, seen: &Seen<'_>, (source, destination): (Party, Party), listed: bool) {
-    let protocol = scratch.headers.protocol();
-    let key = &mut scratch.path_key;
-    key.interface = seen.interface.id;
-    key.source = source.id;
-    key.destination = destination.id;
-    key.source_kind = source.kind;
-    key.destination_kind = destination.kind;
-    key.protocol = protocol;
-    key.hook = seen.hook;
-    key.origin = seen.origin;
-    key.padding = [0; 3];
-
-    let mut counters = PATHS.get_ptr_mut(&*key);
-    if counters.is_none()
-        && let Some(nothing) = NOTHING.get(0)
-    {
-        // An error means that another CPU was faster, or that the table is full: the second look tells.
-        let _made = PATHS.insert(&*key, nothing, BPF_NOEXIST.into()).is_ok();
-        counters = PATHS.get_ptr_mut(&*key);
-    }
-    if let Some(counters) = counters {
-        // SAFETY: per CPU, and no other program of this CPU runs meanwhile.
-        unsafe {
-            (*counters).all.add(seen.counters);
-            if !listed {
-                (*counters).unlisted.add(seen.counters);
-            }
-        }
-    } else if !listed {
-        let counts =
-            entry::is_entry(seen.interface, seen.hook, seen.origin, destination.id, |owner, receiver| {
-                owner == receiver
-            });
-        if let Some(spill) = SPILL.get_ptr_mut(spill_index(counts, source.kind, destination.kind, protocol)) {
-            // SAFETY: as above.
-            unsafe { (*spill).add(seen.counters) };
-        }
-        skipped(seen.interface.id, seen.hook, Skip::PATHS_FULL, seen.counters);
     }
 }
 

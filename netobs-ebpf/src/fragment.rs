@@ -3,23 +3,67 @@
 use netobs_common::{
     hook::Hook,
     interface::Interface,
-    key::{FragmentKey, Ports},
+    key::{Datagram, FragmentKey, Ports},
     parse::{Fragment, Headers},
+    tunnel::Encapsulation,
 };
 
 use crate::maps::FRAGMENTS;
 
-/// The ports of the datagram this packet is (part) of; `None` for a later fragment of an unknown one.
+/// Fills in the ports of the datagram this packet is (part) of; false for a later fragment of an unknown one.
+///
+/// `datagram` is room: on the stack it would be written in pieces that are not aligned, which no verifier accepts.
 #[inline(always)]
 pub(crate) fn ports(
     interface: &Interface,
     hook: Hook,
+    headers: &mut Headers,
+    key: &mut FragmentKey,
+    datagram: &mut Datagram,
+) -> bool {
+    match headers.fragment {
+        Fragment::LATER => {
+            describe(interface, hook, headers, key);
+            let Some(datagram) = recall(key) else {
+                headers.ports = Ports { source: 0, destination: 0 };
+                return false;
+            };
+            headers.ports = datagram.ports;
+        }
+        Fragment::FIRST => {
+            // What it carries besides means something with an encapsulation only.
+            datagram.ports = headers.ports;
+            datagram.encapsulation = Encapsulation::NONE;
+            remember(interface, hook, headers, key, datagram);
+        }
+        _ => {}
+    }
+    true
+}
+
+/// Remembers what the datagram of this first fragment carries.
+#[inline(always)]
+pub(crate) fn remember(
+    interface: &Interface,
+    hook: Hook,
     headers: &Headers,
     key: &mut FragmentKey,
-) -> Option<Ports> {
-    if headers.fragment == Fragment::WHOLE {
-        return Some(headers.ports);
-    }
+    datagram: &Datagram,
+) {
+    describe(interface, hook, headers, key);
+    // A full cache evicts, so an error here means no more than an unknown datagram later.
+    let _remembered = FRAGMENTS.insert(&*key, datagram, 0).is_ok();
+}
+
+/// What the datagram carries, if its first fragment is remembered.
+#[inline(always)]
+pub(crate) fn recall(key: &FragmentKey) -> Option<&'static Datagram> {
+    // SAFETY: the value is integers; one that changes meanwhile is still integers.
+    unsafe { FRAGMENTS.get(key) }
+}
+
+#[inline(always)]
+fn describe(interface: &Interface, hook: Hook, headers: &Headers, key: &mut FragmentKey) {
     key.source = headers.source;
     key.destination = headers.destination;
     key.identification = headers.identification;
@@ -28,11 +72,4 @@ pub(crate) fn ports(
     key.proto = headers.proto;
     key.hook = hook;
     key.padding = [0; 2];
-    if headers.fragment == Fragment::FIRST {
-        // A full cache evicts, so an error here means no more than an unknown datagram later.
-        let _remembered = FRAGMENTS.insert(&*key, &headers.ports, 0).is_ok();
-        return Some(headers.ports);
-    }
-    // SAFETY: the value is two integers; one that changes meanwhile is still two integers.
-    unsafe { FRAGMENTS.get(&*key) }.copied()
 }

@@ -13,6 +13,7 @@
 mod classify;
 mod clock;
 mod count;
+mod exact;
 mod fragment;
 mod interface;
 mod maps;
@@ -21,6 +22,7 @@ mod owner;
 mod scratch;
 mod skb;
 mod task;
+mod tunnel;
 
 use aya_ebpf::{
     bindings::TC_ACT_UNSPEC,

@@ -8,7 +8,7 @@ use netobs_common::{
     counters::{Counters, FlowCounters, PathCounters},
     endpoint::Party,
     interface::Interface,
-    key::{AddressKey, FlowKey, FragmentKey, PathKey, Ports, PrefixKey, SkipKey},
+    key::{AddressKey, Datagram, FlowKey, FragmentKey, PathKey, PrefixKey, SkipKey},
     maps::{
         ADDRESSES_CAPACITY, FLOWS_CAPACITY, FRAGMENTS_CAPACITY, INTERFACES_CAPACITY, OWNERS_CAPACITY,
         PATHS_CAPACITY, PORTS_CAPACITY, PREFIXES_CAPACITY, SKIPS_CAPACITY, SPILL_CAPACITY,
@@ -68,7 +68,7 @@ pub(crate) static SKIPS: PerCpuHashMap<SkipKey, Counters> =
 
 /// A cache, so the least recently used may go: what it loses becomes a flow without ports.
 #[map]
-pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, Ports> =
+pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, Datagram> =
     LruHashMap::with_max_entries(FRAGMENTS_CAPACITY, 0);
 
 /// A cache as well: a forgotten owner is an owner not known.

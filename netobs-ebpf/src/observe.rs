@@ -3,20 +3,15 @@
 
 use aya_ebpf::programs::TcContext;
 use netobs_common::{
-    counters::Counters,
-    hook::Hook,
-    key::{Origin, Ports},
-    packet::Packet,
-    parse::parse,
-    segments::segments,
-    skip::Skip,
+    counters::Counters, hook::Hook, key::Origin, packet::Packet, parse::parse, segments::segments, skip::Skip,
 };
 
 use crate::{
     count::{self, Seen},
-    fragment, interface,
+    exact, fragment, interface,
     maps::SCRATCH,
     skb::Skb,
+    tunnel,
 };
 
 /// Counts the packet.
@@ -30,32 +25,39 @@ pub(crate) fn observe(ctx: &TcContext, hook: Hook) {
     let length = skb.length();
     let (gso_size, gso_segs) = skb.offload();
     let Some(interface) = &interface::find(skb.ifindex()) else {
-        count::skipped(0, hook, Skip::UNKNOWN_INTERFACE, Counters::one(gso_segs.max(1), length));
+        exact::skipped(0, hook, Skip::UNKNOWN_INTERFACE, Counters::one(gso_segs.max(1), length));
         return;
     };
 
     if let Err(reason) = parse(&skb, interface.link_layer, skb.tag(), &mut scratch.headers) {
-        count::skipped(interface.id, hook, reason, Counters::one(gso_segs.max(1), length));
+        exact::skipped(interface.id, hook, reason, Counters::one(gso_segs.max(1), length));
         return;
     }
-    let headers = &scratch.headers;
-    let ports = fragment::ports(interface, hook, headers, &mut scratch.fragment_key);
-    let Ports { source, destination } = ports.unwrap_or_default();
+    let known = fragment::ports(
+        interface,
+        hook,
+        &mut scratch.headers,
+        &mut scratch.fragment_key,
+        &mut scratch.datagram,
+    );
+    let ingress_ifindex = skb.ingress_ifindex();
+    let forwarded = hook == Hook::EGRESS && ingress_ifindex != 0;
+    let known = tunnel::enter(&skb, interface, hook, forwarded, scratch, known);
 
+    let headers = &scratch.headers;
     let key = &mut scratch.flow_key;
     key.source = headers.source;
     key.destination = headers.destination;
     key.interface = interface.id;
-    key.source_port = source;
-    key.destination_port = destination;
+    key.source_port = headers.ports.source;
+    key.destination_port = headers.ports.destination;
     [key.vlan, key.inner_vlan] = headers.vlans;
     key.network = headers.network;
     key.proto = headers.proto;
     key.hook = hook;
-    key.fragment = u8::from(ports.is_none());
+    key.fragment = u8::from(!known);
+    key.padding = [0; 3];
 
-    let ingress_ifindex = skb.ingress_ifindex();
-    let forwarded = hook == Hook::EGRESS && ingress_ifindex != 0;
     let seen = Seen {
         interface,
         hook,

@@ -2,8 +2,9 @@
 
 use netobs_common::{
     counters::FlowCounters,
-    key::{FlowKey, FragmentKey, PathKey},
+    key::{Datagram, FlowKey, FragmentKey, PathKey},
     parse::Headers,
+    tunnel::Outer,
 };
 
 use crate::{classify::Keys, clock::Tick, skb::Copied};
@@ -12,6 +13,9 @@ use crate::{classify::Keys, clock::Tick, skb::Copied};
 #[repr(C)]
 pub(crate) struct Scratch {
     pub(crate) headers: Headers,
+    pub(crate) inner: Headers,
+    pub(crate) outer: Outer,
+    pub(crate) datagram: Datagram,
     pub(crate) flow_key: FlowKey,
     pub(crate) flow: FlowCounters,
     pub(crate) path_key: PathKey,

@@ -12,7 +12,12 @@ const MORE_FRAGMENTS: u16 = 0x2000;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
 
 #[inline(always)]
-pub(super) fn read(packet: &impl Packet, offset: usize, headers: &mut Headers) -> Result<(), Skip> {
+pub(super) fn read(
+    packet: &impl Packet,
+    offset: usize,
+    limit: u32,
+    headers: &mut Headers,
+) -> Result<(), Skip> {
     let ip: [u8; HEADER] = packet.bytes(offset).ok_or(Skip::TRUNCATED)?;
     let header = usize::from(ip[0] & 0x0f) * 4;
     if ip[0] >> 4 != 4 || header < HEADER {
@@ -21,7 +26,7 @@ pub(super) fn read(packet: &impl Packet, offset: usize, headers: &mut Headers) -
     let total = u32::from(u16::from_be_bytes([ip[2], ip[3]]));
     // 0: larger than 64 KiB, made by the kernel itself (BIG TCP, Linux 6.3, net/ipv4/ip_output.c).
     let end = if total == 0 { packet.length() } else { offset as u32 + total };
-    if end > packet.length() || end < (offset + header) as u32 {
+    if end > limit || end < (offset + header) as u32 {
         return Err(Skip::MALFORMED);
     }
     headers.network = Network::IPV4;

@@ -14,7 +14,12 @@ const HEADER: usize = 40;
 pub(super) const MAX_EXTENSIONS: usize = 8;
 
 #[inline(always)]
-pub(super) fn read(packet: &impl Packet, offset: usize, headers: &mut Headers) -> Result<(), Skip> {
+pub(super) fn read(
+    packet: &impl Packet,
+    offset: usize,
+    limit: u32,
+    headers: &mut Headers,
+) -> Result<(), Skip> {
     let ip: [u8; 8] = packet.bytes(offset).ok_or(Skip::TRUNCATED)?;
     headers.source = packet.bytes(offset + 8).ok_or(Skip::TRUNCATED)?;
     headers.destination = packet.bytes(offset + 24).ok_or(Skip::TRUNCATED)?;
@@ -24,7 +29,7 @@ pub(super) fn read(packet: &impl Packet, offset: usize, headers: &mut Headers) -
     // 0: a jumbogram (RFC 2675), or larger than 64 KiB and made by the kernel itself (BIG TCP).
     let payload = u32::from(u16::from_be_bytes([ip[4], ip[5]]));
     let end = if payload == 0 { packet.length() } else { (offset + HEADER) as u32 + payload };
-    if end > packet.length() {
+    if end > limit {
         return Err(Skip::MALFORMED);
     }
     headers.network = Network::IPV6;

@@ -7,17 +7,19 @@ const ETHERNET: usize = 14;
 const TAG: usize = 4;
 const VLAN_ID: u16 = 0x0fff;
 
+/// `start` is where the frame begins.
 #[inline(always)]
 pub(super) fn read(
     packet: &impl Packet,
+    start: usize,
     link_layer: LinkLayer,
     metadata_tag: Option<u16>,
     headers: &mut Headers,
 ) -> Result<(EtherType, usize), Skip> {
     if link_layer == LinkLayer::NONE {
-        return Ok((by_version(packet)?, 0));
+        return Ok((by_version(packet, start)?, start));
     }
-    let frame: [u8; ETHERNET] = packet.bytes(0).ok_or(Skip::TRUNCATED)?;
+    let frame: [u8; ETHERNET] = packet.bytes(start).ok_or(Skip::TRUNCATED)?;
     headers.group_frame = frame[0] & 1;
     headers.source_mac = [frame[6], frame[7], frame[8], frame[9], frame[10], frame[11]];
 
@@ -27,7 +29,7 @@ pub(super) fn read(
         tags = 1;
     }
     let mut ether_type = EtherType(u16::from_be_bytes([frame[12], frame[13]]));
-    let mut offset = ETHERNET;
+    let mut offset = start + ETHERNET;
     // Two rounds, written out: 5.10's verifier refuses a loop whose bound it cannot see.
     if is_tag(ether_type) {
         let next: [u8; TAG] = packet.bytes(offset).ok_or(Skip::TRUNCATED)?;
@@ -53,8 +55,8 @@ const fn is_tag(ether_type: EtherType) -> bool {
 /// Without an Ethernet header the first four bits tell. Two bytes are read, because a comparison of the
 /// packet's very start with its end proves nothing to the verifier (`find_good_pkt_pointers`, Linux 6.18).
 #[inline(always)]
-fn by_version(packet: &impl Packet) -> Result<EtherType, Skip> {
-    let [first, _] = packet.bytes(0).ok_or(Skip::TRUNCATED)?;
+fn by_version(packet: &impl Packet, start: usize) -> Result<EtherType, Skip> {
+    let [first, _] = packet.bytes(start).ok_or(Skip::TRUNCATED)?;
     match first >> 4 {
         4 => Ok(EtherType::IPV4),
         6 => Ok(EtherType::IPV6),

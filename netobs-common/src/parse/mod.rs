@@ -6,9 +6,12 @@ mod ipv4;
 mod ipv6;
 mod link;
 mod transport;
+mod tunnel;
 
 #[cfg(test)]
 mod tests;
+
+pub use tunnel::inner;
 
 use crate::{
     interface::LinkLayer,
@@ -119,10 +122,22 @@ pub fn parse(
     headers: &mut Headers,
 ) -> Result<(), Skip> {
     *headers = Headers::default();
-    let (ether_type, offset) = link::read(packet, link_layer, metadata_tag, headers)?;
+    let (ether_type, offset) = link::read(packet, 0, link_layer, metadata_tag, headers)?;
+    network(packet, ether_type, offset, packet.length(), headers)
+}
+
+/// The network layer and what follows it; `limit` is where the packet ends.
+#[inline(always)]
+fn network(
+    packet: &impl Packet,
+    ether_type: EtherType,
+    offset: usize,
+    limit: u32,
+    headers: &mut Headers,
+) -> Result<(), Skip> {
     match ether_type {
-        EtherType::IPV4 => ipv4::read(packet, offset, headers),
-        EtherType::IPV6 => ipv6::read(packet, offset, headers),
+        EtherType::IPV4 => ipv4::read(packet, offset, limit, headers),
+        EtherType::IPV6 => ipv6::read(packet, offset, limit, headers),
         EtherType::ARP => arp::read(packet, offset, headers),
         _ => Err(Skip::NOT_IP),
     }

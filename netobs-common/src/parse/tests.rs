@@ -12,13 +12,13 @@ mod packets;
 use std::vec::Vec;
 
 use packets::{
-    samples::{self, Expected, Sample},
+    samples::{self, Expected, Sample, tunnels},
     *,
 };
 use proptest::prelude::*;
 
-use super::{Headers, parse};
-use crate::{interface::LinkLayer, packet::Packet, skip::Skip};
+use super::{Headers, inner, parse};
+use crate::{interface::LinkLayer, packet::Packet, skip::Skip, tunnel::Tunnels};
 
 fn link_layer(ethernet: bool) -> LinkLayer {
     if ethernet { LinkLayer::ETHERNET } else { LinkLayer::NONE }
@@ -198,6 +198,19 @@ proptest! {
     }
 
     #[test]
+    fn no_bytes_inside_a_packet_panic_or_lead_beyond_it(
+        payload in prop::collection::vec(any::<u8>(), 0..256),
+        udp_port in prop::sample::select(&[4_789_u16, 6_081][..]),
+        proto in prop::sample::select(&[UDP, 4, 41, 47][..]),
+    ) {
+        let datagram = if proto == UDP { udp(1, udp_port, &payload) } else { payload };
+        let frame = ethernet(IPV4, &Ipv4::new(proto).around(&datagram));
+        if let Some((headers, ..)) = entered(&frame) {
+            prop_assert!(headers.length as usize <= frame.len());
+        }
+    }
+
+    #[test]
     fn no_mutation_of_a_real_packet_panics_or_leads_beyond_it((bytes, ethernet, tag) in mutated()) {
         stays_inside(&bytes, ethernet, tag)?;
     }
@@ -244,4 +257,36 @@ fn reading_past_the_end_is_refused_at_every_offset() {
     assert_eq!(bytes.bytes::<2>(2), Some([3, 4]));
     assert_eq!(bytes.bytes::<2>(3), None);
     assert_eq!(bytes.bytes::<1>(usize::MAX), None);
+}
+
+/// As the kernel side does it where the tunnel is this host's.
+fn entered(bytes: &[u8]) -> Option<(Headers, u8, u32)> {
+    let tunnels =
+        Tunnels { vxlan: tunnels::VXLAN_PORTS, geneve: tunnels::GENEVE_PORT, enabled: 1, repeats: 0 };
+    let outer = read(bytes, true, None).ok()?;
+    let carried = tunnels.carried(outer.proto, outer.ports.destination);
+    let mut headers = outer;
+    match inner(&bytes, carried, &outer, &mut headers) {
+        Ok(number) => Some((Headers { vlans: outer.vlans, ..headers }, carried.0, number)),
+        Err(_) => Some((outer, tunnels::NOT_ENTERED, 0)),
+    }
+}
+
+#[test]
+fn the_packet_inside_another_is_read_one_level_deep() {
+    for sample in tunnels::tunnels() {
+        let (headers, encapsulation, number) = entered(&sample.bytes).expect(sample.name);
+        assert_eq!(said(&headers), sample.flow, "{}", sample.name);
+        assert_eq!((encapsulation, number), (sample.encapsulation, sample.number), "{}", sample.name);
+    }
+}
+
+#[test]
+fn a_packet_inside_another_cut_anywhere_in_its_headers_is_not_read() {
+    for sample in tunnels::tunnels().iter().filter(|one| one.encapsulation != tunnels::NOT_ENTERED) {
+        for end in 0..sample.flow.length as usize {
+            // The outer length is a lie now, so even that is refused; without the lie, the inner one is.
+            assert!(entered(&sample.bytes[..end]).is_none(), "{} cut to {end}", sample.name);
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tokio::{runtime::Builder, sync::mpsc};
 
-use super::observer::Observer;
+use super::{observer::Observer, publish::State};
 use crate::{
     flow::translation::{Tracked, Translations},
     host::{
@@ -129,7 +129,11 @@ impl Tracker {
     }
 
     /// The state of the source, as metrics name it.
-    pub(super) fn state(&self) -> &'static str {
-        if self.failed.load(Ordering::Relaxed) { "failing" } else { "ready" }
+    pub(super) fn state(&self) -> State {
+        if self.failed.load(Ordering::Relaxed) {
+            ("failing", Some("flows are shown unjoined through NAT".into()))
+        } else {
+            ("ready", None)
+        }
     }
 }

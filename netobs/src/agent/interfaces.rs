@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use netobs_common::{
     endpoint::{EndpointId, Kind},
     interface::{Interface, LinkLayer, Role},
+    tunnel::Tunnels,
 };
 
 use crate::host::facts::{Facts, Link, LinkKind};
@@ -22,9 +23,11 @@ pub(super) fn role(link: &Link, uplinks: &BTreeSet<u32>) -> Result<Role, &'stati
         LinkKind::Veth => Ok(Role::VETH),
         LinkKind::Tun { .. } => Ok(Role::TAP),
         LinkKind::Bridge => Ok(Role::BRIDGE),
-        LinkKind::Vxlan(_) | LinkKind::Geneve | LinkKind::Gre | LinkKind::Ipip | LinkKind::Wireguard => {
-            Ok(Role::OVERLAY)
-        }
+        LinkKind::Vxlan(_)
+        | LinkKind::Geneve { .. }
+        | LinkKind::Gre
+        | LinkKind::Ipip
+        | LinkKind::Wireguard => Ok(Role::OVERLAY),
         LinkKind::Macvlan | LinkKind::Macvtap | LinkKind::Ipvlan => Ok(Role::MACVLAN),
         LinkKind::Physical | LinkKind::Bond | LinkKind::Vlan { .. } => {
             Err("no default route leads through it: name it by --uplink to observe it")
@@ -43,6 +46,7 @@ pub(super) fn describe(
     number: u32,
     bridge: Option<u32>,
     owner: Option<(EndpointId, Kind)>,
+    tunnels: Tunnels,
 ) -> Interface {
     let is_bridge = link.kind == LinkKind::Bridge;
     let is_port = facts.bridge_of(link.index).is_some();
@@ -57,6 +61,7 @@ pub(super) fn describe(
         link_layer: if WITH_ETHERNET.contains(&link.arphrd) { LinkLayer::ETHERNET } else { LinkLayer::NONE },
         port: u8::from(is_port),
         owner_kind,
+        tunnels,
     }
 }
 
@@ -84,18 +89,18 @@ mod tests {
         port.master = Some(2);
         let facts = Facts::from_lists(vec![bridge(2, "br0"), port.clone()], vec![], vec![], vec![], vec![]);
         let owner = Some((EndpointId(20), Kind::CONTAINER));
-        let told = describe(&facts, &port, Role::VETH, 8, Some(7), owner);
+        let told = describe(&facts, &port, Role::VETH, 8, Some(7), owner, Tunnels::default());
         assert_eq!((told.segment, told.port, told.owner), (7, 1, EndpointId(20)));
-        let told = describe(&facts, &facts.links[&2], Role::BRIDGE, 7, None, None);
+        let told = describe(&facts, &facts.links[&2], Role::BRIDGE, 7, None, None, Tunnels::default());
         assert_eq!((told.segment, told.port, told.owner), (7, 0, EndpointId::UNKNOWN));
-        let told = describe(&facts, &port, Role::UPLINK, 8, Some(7), owner);
+        let told = describe(&facts, &port, Role::UPLINK, 8, Some(7), owner, Tunnels::default());
         assert_eq!(told.owner, EndpointId::UNKNOWN);
     }
 
     #[test]
     fn a_tun_device_has_no_ethernet_header() {
         let tun = Link { kind: LinkKind::Tun { tap: false }, arphrd: 65_534, ..veth(4, "tun0") };
-        let told = describe(&Facts::default(), &tun, Role::TAP, 9, None, None);
+        let told = describe(&Facts::default(), &tun, Role::TAP, 9, None, None, Tunnels::default());
         assert_eq!(told.link_layer, LinkLayer::NONE);
     }
 }

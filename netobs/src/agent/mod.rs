@@ -12,6 +12,7 @@ mod publish;
 mod seen;
 mod sockets;
 mod tables;
+mod tunnels;
 
 use std::{sync::Arc, time::Duration};
 

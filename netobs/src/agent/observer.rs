@@ -18,6 +18,7 @@ use super::{
     seen::{self, Seen},
     sockets::Sockets,
     tables,
+    tunnels::Underlay,
 };
 use crate::{
     collector::{Clock, Collector, Names, Reading},
@@ -60,6 +61,7 @@ pub(super) struct Observer {
     drain: Drain,
     pub(super) facts: Facts,
     pub(super) uplinks: BTreeSet<u32>,
+    pub(super) underlay: Underlay,
     synced: bool,
     pub(super) containers: Containers,
     pub(super) pods: Pods,
@@ -133,6 +135,7 @@ impl Observer {
             drain: Drain::default(),
             facts: Facts::default(),
             uplinks: BTreeSet::new(),
+            underlay: Underlay::default(),
             synced: false,
             containers: Containers::default(),
             pods: Pods::default(),
@@ -195,6 +198,7 @@ impl Observer {
             }
         }
         self.uplinks = self.facts.uplinks(&self.settings.uplinks);
+        self.underlay = Underlay::of(&self.facts, &self.uplinks, &self.settings.vxlan_ports);
         // Without a carrier the guest has gone, and the next one behind the tap has addresses of its own.
         let links = &self.facts.links;
         self.seen.retain(|index, _| links.get(index).is_some_and(|link| link.carrier));

@@ -8,7 +8,13 @@ use netobs_common::{
 };
 
 use super::{interfaces, observer::Observer};
-use crate::{collector::Baseline, failure, host::facts::LinkKind, kernel::Attached, report::InterfaceState};
+use crate::{
+    collector::Baseline,
+    failure,
+    host::facts::LinkKind,
+    kernel::{self, Attached},
+    report::InterfaceState,
+};
 
 /// Interfaces that programs are put on before anything else gets its turn: 0.2 s.
 const AT_ONCE: usize = 8;
@@ -74,7 +80,8 @@ impl Observer {
         let owner = self.registry.owner_of(index).map(|owner| {
             (owner, self.registry.by_number(owner).map_or(Kind::UNKNOWN, |endpoint| endpoint.kind))
         });
-        Some(Ok(interfaces::describe(&self.facts, link, role, number, bridge, owner)))
+        let tunnels = self.underlay.at(link, role);
+        Some(Ok(interfaces::describe(&self.facts, link, role, number, bridge, owner, tunnels)))
     }
 
     fn place(&mut self, index: u32) {
@@ -161,8 +168,9 @@ impl Observer {
                 self.unplaced.remove(&index);
                 self.failed.remove(&index);
                 self.placed.insert(index, Placed { number, attached, told, baseline: None, preceded: false });
+                let height = self.facts.height(index, &self.uplinks);
                 if let Some(one) = self.collector.interfaces.get_mut(number) {
-                    one.kernel = told;
+                    (one.kernel, one.height, one.since) = (told, height, kernel::monotonic_now());
                 }
                 tracing::debug!(interface = %name, role = told.role.name(), how = attached.name(), "attached");
             }
@@ -204,6 +212,7 @@ impl Observer {
         let Some(placed) = self.placed.get_mut(&index) else { return };
         let name = self.facts.links.get(&index).map_or("", |link| link.name.as_str());
         if let Some(one) = self.collector.interfaces.get_mut(placed.number) {
+            one.height = self.facts.height(index, &self.uplinks);
             if &*one.name != name {
                 one.name = name.into();
             }

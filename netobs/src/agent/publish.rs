@@ -13,9 +13,15 @@ use netobs_common::{counters::Counters, endpoint::EndpointId, hook::Hook};
 use super::{names, observer::Observer, placement::Placed};
 use crate::{
     collector::{Baseline, Collector, Coverage, in_our_bytes},
-    host::facts::{Facts, LinkCounters, LinkKind},
+    host::{
+        facts::{Facts, LinkCounters, LinkKind},
+        sysctl,
+    },
     kernel::Drain,
-    report::{FlowRow, Health, InterfaceCounts, InterfaceState, MapUse, Report, SourceState, Totals, Unseen},
+    report::{
+        ConntrackUse, FlowRow, Health, InterfaceCounts, InterfaceState, MapUse, Report, SourceState, Totals,
+        Unseen,
+    },
     runtime::{facts::RuntimeState, guests::read::LibvirtState},
     settings::CriSocket,
 };
@@ -48,12 +54,8 @@ fn seen(collector: &Collector, number: u32) -> [Counters; 2] {
 }
 
 /// The agent about itself.
-pub(super) fn health(
-    observer: &Observer,
-    conntrack: &'static str,
-    drain: &Drain,
-    counted: &Counted,
-) -> Health {
+pub(super) fn health(observer: &Observer, tracked: State, drain: &Drain, counted: &Counted) -> Health {
+    let conntrack = conntrack_use();
     let maps = drain.fill.iter().map(|fill| MapUse {
         map: fill.table,
         entries: fill.entries,
@@ -64,12 +66,13 @@ pub(super) fn health(
     attach.sort_unstable();
     attach.dedup();
     Health {
+        conntrack,
         interfaces: interfaces(observer, counted),
         skipped: observer.collector.skipped().clone(),
         spilled: observer.collector.spilled(),
         maps: maps.collect(),
         lost_events: lost.collect(),
-        sources: sources(observer, conntrack),
+        sources: sources(observer, with_use(tracked, conntrack)),
         not_found: not_found(observer),
         attach: attach.into_iter().map(|one| one.name().into()).collect(),
         tick_seconds: observer.tick_seconds,
@@ -116,7 +119,26 @@ fn interfaces(observer: &Observer, counted: &Counted) -> Vec<InterfaceCounts> {
     observer.facts.links.iter().map(row).collect()
 }
 
-fn sources(observer: &Observer, conntrack: &'static str) -> Vec<SourceState> {
+/// Of the calling thread's network namespace.
+fn conntrack_use() -> Option<ConntrackUse> {
+    Some(ConntrackUse {
+        entries: sysctl::read_u64("net.netfilter.nf_conntrack_count")?,
+        limit: sysctl::read_u64("net.netfilter.nf_conntrack_max")?,
+    })
+}
+
+/// A table without room drops what is new, so that is what there is to say of it.
+fn with_use(state: State, used: Option<ConntrackUse>) -> State {
+    match used.filter(ConntrackUse::is_full) {
+        Some(ConntrackUse { entries, limit }) => (
+            "failing",
+            Some(format!("the table is full, {entries} of {limit}: new connections are dropped").into()),
+        ),
+        None => state,
+    }
+}
+
+fn sources(observer: &Observer, conntrack: State) -> Vec<SourceState> {
     let docker = runtime(observer.settings.docker_socket.is_some(), observer.containers.state.as_ref());
     let cri = runtime(observer.settings.cri_socket != CriSocket::Off, observer.pods.state.as_ref());
     let owners = match &observer.owners {
@@ -131,7 +153,7 @@ fn sources(observer: &Observer, conntrack: &'static str) -> Vec<SourceState> {
     let (libvirt, monitors) = guests(observer);
     let state = |source, (state, detail)| SourceState { source, state, detail };
     vec![
-        state("conntrack", (conntrack, None)),
+        state("conntrack", conntrack),
         state("cri", cri),
         state("docker", docker),
         state("kubernetes_api", kubernetes),
@@ -158,7 +180,8 @@ fn runtime(asked: bool, state: Option<&RuntimeState>) -> State {
     }
 }
 
-type State = (&'static str, Option<Arc<str>>);
+/// A source's state, and what it said.
+pub(super) type State = (&'static str, Option<Arc<str>>);
 
 /// libvirt's files, and the monitors' processes.
 fn guests(observer: &Observer) -> (State, State) {

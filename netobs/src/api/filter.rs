@@ -1,9 +1,16 @@
 //! Filters of flows: what was asked for → the rows that pass. Pure.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
+use super::condition::Conditions;
 use crate::report::{EndpointRow, FlowRow, KindName, Path, Report, Verdict};
 
 /// What a flow must be to pass: all of it. The query of `/api/v1/flows` and the flags of `netobs flows`.
@@ -18,10 +25,13 @@ pub struct FlowFilter {
     pub path: Option<Path>,
     /// This is said about it.
     pub verdict: Option<Verdict>,
-    /// Either side, or what the source addressed, has this address and port.
+    /// Some hop saw it with this address and port, before or after translation or around it.
     pub address: Option<AddressFilter>,
-    /// Either side, or what the source addressed, has this port.
+    /// Some hop saw it with this port.
     pub port: Option<u16>,
+    /// This holds of its fields.
+    #[serde(rename = "where")]
+    pub conditions: Conditions,
     /// At most so many rows, the busiest first.
     pub limit: Option<usize>,
 }
@@ -37,6 +47,7 @@ impl FlowFilter {
             ("verdict", self.verdict.map(|one| one.to_string())),
             ("address", self.address.map(|one| one.to_string())),
             ("port", self.port.map(|one| one.to_string())),
+            ("where", (!self.conditions.0.is_empty()).then(|| self.conditions.clone().into())),
             ("limit", self.limit.map(|one| one.to_string())),
         ];
         let mut query = String::new();
@@ -58,14 +69,22 @@ impl FlowFilter {
                 && self.kind.is_none_or(|kind| flow.source.kind == kind || flow.destination.kind == kind)
                 && self.path.is_none_or(|path| flow.path == path)
                 && self.verdict.is_none_or(|verdict| flow.verdict == verdict)
-                && self.address.is_none_or(|address| sides(flow).any(|(ip, port)| address.is(ip, port)))
-                && self.port.is_none_or(|wanted| sides(flow).any(|(_, port)| port == wanted))
+                && self.address.is_none_or(|address| everywhere(flow).any(|(ip, port)| address.is(ip, port)))
+                && self.port.is_none_or(|wanted| everywhere(flow).any(|(_, port)| port == wanted))
+                && self.conditions.hold(flow)
         };
         report.flows.iter().filter(passes).take(self.limit.unwrap_or(usize::MAX)).collect()
     }
 }
 
-/// Every address and port a flow goes by: both sides, and what the source addressed.
+/// Every address and port a flow was seen with anywhere.
+fn everywhere(flow: &FlowRow) -> impl Iterator<Item = (IpAddr, u16)> {
+    let seen = flow.hops.iter().flat_map(|hop| [&hop.source, &hop.destination]);
+    let hops = seen.filter_map(|text| text.parse::<SocketAddr>().ok()).map(|one| (one.ip(), one.port()));
+    sides(flow).chain(hops)
+}
+
+/// The addresses and ports of a flow's ends: both sides, and what the source addressed.
 fn sides(flow: &FlowRow) -> impl Iterator<Item = (IpAddr, u16)> {
     let original = flow.original_destination.as_ref().map(|one| (one.address, one.port));
     [(flow.source.address, flow.source.port), (flow.destination.address, flow.destination.port)]
@@ -214,6 +233,19 @@ mod tests {
         assert_eq!(ids(address("2001:db8::7")), ["f3"]);
         assert_eq!(ids(address("[2001:db8::7]:53")), ["f3"]);
         assert_eq!(ids(FlowFilter { port: Some(8080), ..FlowFilter::default() }), ["f2"]);
+    }
+
+    #[test]
+    fn a_translated_address_finds_the_flow_that_a_hop_saw_with_it() {
+        let mut report = made_up::report();
+        let mut hop = made_up::hop();
+        (hop.source, hop.destination) = ("198.51.100.1:61000".into(), "203.0.113.7:80".into());
+        report.flows[0].hops.push(hop);
+        for text in ["198.51.100.1:61000", "203.0.113.7"] {
+            let filter = FlowFilter { address: Some(text.parse().unwrap()), ..FlowFilter::default() };
+            let found: Vec<_> = filter.rows(&report).iter().map(|one| one.id.to_string()).collect();
+            assert_eq!(found, ["f1"], "{text}");
+        }
     }
 
     #[test]

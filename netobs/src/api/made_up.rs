@@ -74,3 +74,21 @@ pub(crate) fn report() -> Report {
     report.flows[2].verdict = Verdict::Refused;
     report
 }
+
+/// A hop that saw something.
+pub(crate) fn hop() -> HopRow {
+    HopRow {
+        direction: HopDirection::Forward,
+        interface: "eth0".into(),
+        ifindex: 2,
+        hook: HookName::Egress,
+        role: RoleName::Uplink,
+        encapsulation: None,
+        source: "10.0.0.2:1".into(),
+        destination: "10.0.0.3:2".into(),
+        packets: 1,
+        segments: 1,
+        bytes: 100,
+        lost_segments: None,
+    }
+}

@@ -1,6 +1,7 @@
 //! Reports → HTTP on loopback, on the metrics port and on the local socket. Reads reports and nothing else.
 
 mod cache;
+mod condition;
 mod documents;
 mod filter;
 mod follow;
@@ -16,6 +17,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use condition::{Condition, Conditions};
 pub use filter::{AddressFilter, FlowFilter};
 pub use listen::Listeners;
 pub use pulse::{Pulse, State};

@@ -9,7 +9,7 @@ use clap::{
 use clap_complete::Shell;
 
 use crate::{
-    api::{AddressFilter, FlowFilter},
+    api::{AddressFilter, Condition, Conditions, FlowFilter},
     report::{KindName, Path, Verdict},
     settings::Layer,
 };
@@ -129,13 +129,18 @@ pub struct FilterArgs {
     #[arg(long, value_parser = words(Verdict::ALL.iter().map(|one| one.name()).collect()).try_map(|word| word.parse::<Verdict>()))]
     pub verdict: Option<Verdict>,
 
-    /// Either side, or what the source addressed, has this address and, if given, port
+    /// Some hop saw it with this address and, if given, port: before or after translation, or around it
     #[arg(long, value_name = "ADDR[:PORT]")]
     pub address: Option<AddressFilter>,
 
-    /// Either side, or what the source addressed, has this port
+    /// Some hop saw it with this port
     #[arg(long)]
     pub port: Option<u16>,
+
+    /// This holds of a field of its JSON, as in tcp.state=established, forward.bytes>1000000, overlay.vni=100,
+    /// hops.interface!=eth0; may be repeated, and all must hold
+    #[arg(long = "where", value_name = "FIELD=VALUE")]
+    pub conditions: Vec<Condition>,
 
     /// At most so many, the busiest first
     #[arg(long, value_name = "N")]
@@ -153,6 +158,7 @@ impl FilterArgs {
             verdict: self.verdict,
             address: self.address,
             port: self.port,
+            conditions: Conditions(self.conditions.clone()),
             limit: self.limit,
         }
     }

@@ -18,7 +18,7 @@ use crate::{
         tuple::Peer,
     },
     identity::{
-        endpoint::{Endpoint, Mode},
+        endpoint::{Endpoint, Interface, Mode},
         registry::Registry,
         services::Services,
         sockets::{Connection, SocketHolder, SocketOwners},
@@ -159,6 +159,19 @@ impl Directory for Names<'_> {
     fn stack(&self, endpoint: EndpointId) -> EndpointId {
         let on_hosts = |one: &Arc<Endpoint>| one.mode == Some(Mode::Host);
         if self.endpoint(endpoint).is_some_and(on_hosts) { EndpointId::HOST } else { endpoint }
+    }
+
+    fn is_on_parent(&self, endpoint: EndpointId, address: Option<IpAddr>) -> bool {
+        let shares = |one: &Interface| {
+            matches!(one.mode, Some(Mode::Macvlan | Mode::Ipvlan | Mode::Macvtap))
+                && address.is_none_or(|address| one.addresses.contains(&address))
+        };
+        let interfaces = self.endpoint(endpoint).map(|one| &one.interfaces[..]).unwrap_or_default();
+        if address.is_none() {
+            !interfaces.is_empty() && interfaces.iter().all(shares)
+        } else {
+            interfaces.iter().any(shares)
+        }
     }
 
     fn socket(&self, cookie: u64) -> Option<Owner> {

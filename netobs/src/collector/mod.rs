@@ -125,6 +125,7 @@ impl Collector {
         flows.book(|conversation, booking| ledger.book(conversation, booking, interfaces, names));
         for conversation in flows.iter_mut().filter(|one| one.settled) {
             ledger.witness(conversation, interfaces, names);
+            ledger.lose(conversation, interfaces, names);
         }
     }
 

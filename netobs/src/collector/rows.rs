@@ -2,19 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use netobs_common::{counters::Counters, endpoint::EndpointId};
+use netobs_common::{counters::Counters, endpoint::EndpointId, tunnel::Encapsulation};
 
 use super::{Clock, Collector, Names};
 use crate::{
     evidence::{facts, verdict},
     flow::{
-        conversation::{Conversation, Place},
+        conversation::{Carrier, Conversation, Place},
         table::Directory,
         tuple::Peer,
     },
-    path::{ledger, order, reporter, via},
+    path::{
+        ledger,
+        loss::{self, Lost},
+        order, reporter, via,
+    },
     report::{
-        Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Party, ProtocolName,
+        Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Overlay, Party, ProtocolName,
         SocketProcess, Tcp,
     },
 };
@@ -87,7 +91,7 @@ impl Writer<'_> {
                 |(_, via)| via,
             ),
             reporter: reporter::of(source_local, destination_local),
-            overlay: None,
+            overlay: conversation.carrier().map(overlay),
             proxied_by: conversation.proxied_by.clone(),
             forward,
             reply,
@@ -122,19 +126,32 @@ impl Writer<'_> {
         let interfaces = &self.collector.interfaces;
         let mut hops = Vec::with_capacity(conversation.sightings.len());
         for direction in [HopDirection::Forward, HopDirection::Reply] {
+            let steps = loss::steps(conversation, direction, interfaces, self.names, self.clock.monotonic);
             for sighting in order::hops(conversation, direction, interfaces) {
                 let Some(interface) = interfaces.get(sighting.key.interface) else { continue };
+                let carrier = sighting.carrier();
+                let (source, destination) = carrier.map_or_else(
+                    || (sighting.tuple.source_shown(), sighting.tuple.destination_shown()),
+                    |one| (one.source, one.destination),
+                );
                 hops.push(HopRow {
                     direction,
                     interface: Arc::clone(&interface.name),
                     ifindex: interface.ifindex,
                     hook: sighting.key.hook.into(),
                     role: interface.role().into(),
-                    source: written(sighting.tuple.source_shown()),
-                    destination: written(sighting.tuple.destination_shown()),
+                    encapsulation: carrier.map(|one| one.encapsulation.name().into()),
+                    source: written(source),
+                    destination: written(destination),
                     packets: sighting.seen.packets,
                     segments: sighting.seen.segments,
                     bytes: sighting.seen.bytes,
+                    lost_segments: steps.iter().find(|step| step.from.key == sighting.key).and_then(|step| {
+                        match step.lost {
+                            Lost::Segments(segments) => Some(segments),
+                            Lost::Unsettled | Lost::NotComparable => None,
+                        }
+                    }),
                 });
             }
         }
@@ -155,6 +172,16 @@ impl Writer<'_> {
             detail: None,
         });
         facts.collect()
+    }
+}
+
+fn overlay(carrier: Carrier) -> Overlay {
+    let numbered = matches!(carrier.encapsulation, Encapsulation::VXLAN | Encapsulation::GENEVE);
+    Overlay {
+        kind: carrier.encapsulation.name().into(),
+        vni: (numbered || carrier.number != 0).then_some(carrier.number),
+        outer_source: carrier.source.address,
+        outer_destination: carrier.destination.address,
     }
 }
 

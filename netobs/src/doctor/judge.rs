@@ -157,15 +157,26 @@ fn conntrack(environment: &Environment) -> Check {
     let (status, found) = match (settings.conntrack_max, settings.conntrack_events) {
         (Some(max), Some(false)) => (Degraded, format!("{max} connections, without events")),
         (Some(max), _) => {
-            (Ok, format!("{} of {max} connections", settings.conntrack_count.unwrap_or_default()))
+            let count = settings.conntrack_count.unwrap_or_default();
+            let full = full_of_connections(count, max);
+            let so_far = if full { "; at the limit the kernel drops new ones" } else { "" };
+            (if full { Degraded } else { Ok }, format!("{count} of {max} connections{so_far}"))
         }
         (None, _) => (Degraded, "not loaded".to_owned()),
     };
     let fix = match settings.conntrack_max {
+        Some(max) if full_of_connections(settings.conntrack_count.unwrap_or_default(), max) => {
+            "sysctl -w net.netfilter.nf_conntrack_max=N with a larger N"
+        }
         Some(_) => "sysctl -w net.netfilter.nf_conntrack_events=1",
         None => "modprobe nf_conntrack; without it there is no NAT to be told either",
     };
     check("conntrack", status, found, "joining both sides of NAT to one flow", fix)
+}
+
+/// Nine tenths: a burst may take the rest before anybody looks again.
+const fn full_of_connections(count: u64, max: u64) -> bool {
+    max > 0 && count >= max / 10 * 9
 }
 
 fn docker(findings: &Findings) -> Check {
@@ -309,6 +320,13 @@ mod tests {
         assert!(all.iter().all(|one| (one.status == Ok) == one.fix.is_none()));
         assert!(all.iter().all(|one| one.fix.as_deref() != Some("") && !one.found.is_empty()));
         all.into_iter().filter(|one| one.status != Ok).map(|one| (one.name, one.status)).collect()
+    }
+
+    #[test]
+    fn a_table_of_connections_near_its_limit_is_no_surprise_later() {
+        let mut near = findings();
+        near.environment.settings.conntrack_count = Some(240_000);
+        assert_eq!(not_ok(&near), [("conntrack".to_owned(), Degraded)]);
     }
 
     #[test]

@@ -37,6 +37,13 @@ pub fn of(conversation: &Conversation) -> Vec<Fact> {
     if let Some(sighting) = reset {
         facts.push(fact(EvidenceKind::Rst, 1, sighting));
     }
+    facts.extend(conversation.losses.iter().map(|loss| Fact {
+        kind: EvidenceKind::HopLoss,
+        count: loss.segments,
+        first_seen: loss.seen.0,
+        last_seen: loss.seen.1,
+        place: loss.from,
+    }));
     facts
 }
 

@@ -10,12 +10,12 @@ use super::family::{
     Values::{Closed, Open},
 };
 use crate::report::{
-    Close, Direction, EvidenceKind, HookName, InterfaceState, KindName, Nat, Outcome, Path, ProtocolName,
-    Reporter, RoleName, Verdict,
+    Close, Direction, EvidenceKind, HookName, HopName, InterfaceState, KindName, Nat, Outcome, Path,
+    ProtocolName, Reporter, RoleName, Verdict,
 };
 
 /// The sum of the worst cases of the families that are always on, as documented.
-pub const ALWAYS_ON_WORST_CASE: usize = 226_436;
+pub const ALWAYS_ON_WORST_CASE: usize = 228_745;
 
 const fn closed(name: &'static str, values: fn() -> Vec<&'static str>) -> Label {
     Label { name, values: Closed(values) }
@@ -60,6 +60,13 @@ fn roles() -> Vec<&'static str> {
 }
 fn hooks() -> Vec<&'static str> {
     HookName::ALL.iter().map(|one| one.name()).collect()
+}
+fn hops() -> Vec<&'static str> {
+    HopName::ALL.iter().map(|one| one.name()).collect()
+}
+/// What of a flow's addresses can be translated.
+fn translations() -> Vec<&'static str> {
+    [Nat::Snat, Nat::Dnat, Nat::Both].iter().map(|one| one.name()).collect()
 }
 fn states() -> Vec<&'static str> {
     InterfaceState::ALL.iter().map(|one| one.name()).collect()
@@ -175,6 +182,15 @@ families! {
         "Bytes seen at tc hooks; a packet counts at each, so this is not to be added to the path families";
     HOP_PACKETS = Counter Always "netobs_hop_packets_total" BY_HOP,
         "Packets seen at tc hooks; a packet counts at each, so this is not to be added to the path families";
+    HOP_LOST = Counter Always "netobs_hop_lost_segments_total"
+        &[PATH, closed("from_hop", hops), closed("to_hop", hops)],
+        "Segments that passed one hop of a flow and not the next, counted once both were quiet for two seconds";
+    NAT_TRANSLATIONS = Counter Always "netobs_nat_translations_total" &[closed("type", translations)],
+        "Flows with a translated address, by what was translated: the source, the destination, both";
+    CONNTRACK_ENTRIES = Gauge Always "netobs_conntrack_entries" &[],
+        "Connections the kernel tracks in this network namespace";
+    CONNTRACK_LIMIT = Gauge Always "netobs_conntrack_entries_limit" &[],
+        "Connections it can track; at the limit it drops the packets of new ones";
     ENDPOINTS = Gauge Always "netobs_endpoints"
         &[closed("kind", kinds), closed("mode", modes), closed("runtime", runtimes)],
         "Endpoints on this host";

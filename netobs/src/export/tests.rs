@@ -73,6 +73,7 @@ fn full() -> Report {
     totals.attempts.insert((by_flow.into(), Outcome::Established), 2);
     totals.evidence.insert((by_flow.into(), EvidenceKind::SynAck), 2);
     totals.hops.insert(HopLabels { role: RoleName::Veth, hook: HookName::Ingress }, counters(4, 400));
+    totals.hop_lost.insert((Path::Uplink, HopName::VethIngress, HopName::BridgeIngress), 3);
     totals.endpoints.insert((KindName::Container, "bridge".into(), "docker".into()), 2);
     totals.endpoints.insert((KindName::Container, "warp".into(), "docker".into()), 1);
     totals.endpoints.insert((KindName::Container, "weft".into(), "docker".into()), 1);
@@ -95,6 +96,7 @@ fn full() -> Report {
     let health = &mut report.health;
     health.skipped.insert(Skip::MALFORMED, counters(7, 700));
     health.maps.push(MapUse { map: "flows", entries: 8, capacity: 65_536 });
+    health.conntrack = Some(ConntrackUse { entries: 10, limit: 262_144 });
     health.lost_events.insert("netlink", 9);
     health.sources.push(SourceState { source: "docker", state: "failing", detail: None });
     health.attach.push("tcx".into());

@@ -13,8 +13,8 @@ use super::{
     },
 };
 use crate::report::{
-    EndpointRow, EvidenceKind, Outcome, PairLabels, PathFlowLabels, PathLabels, Verdict, WorkloadAmounts,
-    WorkloadLabels,
+    EndpointRow, EvidenceKind, Nat, Outcome, PairLabels, PathFlowLabels, PathLabels, Verdict,
+    WorkloadAmounts, WorkloadLabels,
 };
 
 pub(super) fn encode(page: &Page, rows: &mut Rows<'_>) -> fmt::Result {
@@ -44,6 +44,22 @@ pub(super) fn encode(page: &Page, rows: &mut Rows<'_>) -> fmt::Result {
     };
     rows.family(&table::HOP_BYTES, hops(|one| one.bytes))?;
     rows.family(&table::HOP_PACKETS, hops(|one| one.packets))?;
+    rows.family(
+        &table::HOP_LOST,
+        totals
+            .hop_lost
+            .iter()
+            .map(|((path, from, to), &count)| ([path.name(), from.name(), to.name()], Whole(count))),
+    )?;
+    rows.family(
+        &table::NAT_TRANSLATIONS,
+        [Nat::Snat, Nat::Dnat, Nat::Both]
+            .iter()
+            .map(|nat| ([nat.name()], Whole(totals.translations.get(nat).copied().unwrap_or_default()))),
+    )?;
+    let conntrack = page.report.health.conntrack;
+    rows.single(&table::CONNTRACK_ENTRIES, conntrack.map(|one| Whole(one.entries)))?;
+    rows.single(&table::CONNTRACK_LIMIT, conntrack.map(|one| Whole(one.limit)))?;
     let endpoints = merged(totals.endpoints.iter().map(|((kind, mode, runtime), &count)| {
         ([kind.name(), labels::closed(mode, table::modes), labels::closed(runtime, table::runtimes)], count)
     }));

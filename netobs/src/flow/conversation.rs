@@ -7,6 +7,7 @@ use netobs_common::{
     endpoint::{EndpointId, Party},
     hook::Hook,
     key::FlowKey,
+    tunnel::Encapsulation,
     wire::Protocol,
 };
 
@@ -77,6 +78,18 @@ impl Sighting {
         self.latest = read;
     }
 
+    /// The packet around this one, if it was seen inside another.
+    #[must_use]
+    pub fn carrier(&self) -> Option<Carrier> {
+        let around = (self.key.encapsulation != Encapsulation::NONE).then_some(self.latest.outer)?;
+        Some(Carrier {
+            encapsulation: self.key.encapsulation,
+            number: self.key.network_number,
+            source: Peer::new(around.source, around.ports.source),
+            destination: Peer::new(around.destination, around.ports.destination),
+        })
+    }
+
     /// Latest packet.
     #[must_use]
     pub const fn last_seen(&self) -> u64 {
@@ -100,6 +113,34 @@ impl Sighting {
     pub const fn place(&self) -> Place {
         Place { interface: self.key.interface, hook: self.key.hook }
     }
+}
+
+/// The outer packet of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carrier {
+    /// What kind of tunnel.
+    pub encapsulation: Encapsulation,
+    /// VNI, GRE key; 0 for none.
+    pub number: u32,
+    /// The outer sender.
+    pub source: Peer,
+    /// The outer receiver.
+    pub destination: Peer,
+}
+
+/// Segments that passed one hop and not the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The last hop where they were seen.
+    pub from: Place,
+    /// The hop where they were not.
+    pub to: Place,
+    /// Which way they went.
+    pub direction: HopDirection,
+    /// How many.
+    pub segments: u64,
+    /// When the first packet that may have been lost, and the last, was seen at `from`.
+    pub seen: (u64, u64),
 }
 
 /// A hook of an interface.
@@ -173,6 +214,10 @@ pub struct Conversation {
     pub closed: bool,
     /// Whether it was counted as an attempt to connect.
     pub attempted: bool,
+    /// What was lost between two hops, and is counted.
+    pub losses: Vec<Loss>,
+    /// The latest packet when that was looked at last.
+    pub losses_at: u64,
     /// Evidence that was counted, as bits `1 << EvidenceKind`.
     pub evidenced: u16,
     /// Why and when it ended.
@@ -209,6 +254,8 @@ impl Conversation {
             opened: None,
             closed: false,
             attempted: false,
+            losses: Vec::new(),
+            losses_at: 0,
             evidenced: 0,
             ended: None,
             proxied_by: None,
@@ -276,6 +323,19 @@ impl Conversation {
             Nat::Dnat if self.flipped => Nat::Snat,
             nat => nat,
         }
+    }
+
+    /// The tunnel it travels in: as its initiator's packets were seen, else as the answers, turned around.
+    #[must_use]
+    pub fn carrier(&self) -> Option<Carrier> {
+        let of = |direction| self.toward(direction).find_map(Sighting::carrier);
+        of(HopDirection::Forward).or_else(|| {
+            of(HopDirection::Reply).map(|one| Carrier {
+                source: Peer { port: 0, ..one.destination },
+                destination: Peer { port: one.destination.port, ..one.source },
+                ..one
+            })
+        })
     }
 
     /// First packet of any direction, nanoseconds of the monotonic clock.

@@ -14,6 +14,10 @@ pub struct Observed {
     pub ifindex: u32,
     /// Its name.
     pub name: Arc<str>,
+    /// How many devices it lies on ([`crate::host::facts::Facts::height`]).
+    pub height: u8,
+    /// Nanoseconds of the monotonic clock when programs were put on it.
+    pub since: u64,
     /// What the kernel side was told of it last.
     pub kernel: Interface,
     /// Whether it is still there.
@@ -48,6 +52,8 @@ impl Interfaces {
         let observed = Observed {
             ifindex,
             name: name.into(),
+            height: 0,
+            since: 0,
             kernel: Interface { id: self.last, ..Interface::default() },
             alive: true,
         };

@@ -27,6 +27,9 @@ pub trait Directory {
     fn is_ambiguous(&self, address: IpAddr) -> bool;
     /// Whose network stack an endpoint uses: its own, or the host's ([`EndpointId::HOST`]).
     fn stack(&self, endpoint: EndpointId) -> EndpointId;
+    /// Whether an endpoint has the address, or any if none is given, on an interface that shares its parent's
+    /// (macvlan, ipvlan, macvtap): the host has no interface of its own for it.
+    fn is_on_parent(&self, endpoint: EndpointId, address: Option<IpAddr>) -> bool;
     /// Who opened the socket of that cookie; `None` where that was not recorded.
     fn socket(&self, cookie: u64) -> Option<Owner>;
     /// Who has a connection of the host's stack.

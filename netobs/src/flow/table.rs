@@ -71,9 +71,10 @@ struct ConversationKey {
     tuple: Tuple,
     /// What tells equal addresses apart, for each end of the tuple; 0 where nothing needs to.
     ends: [u64; 2],
-    /// Outer and inner VLAN, where the same addresses talk in another one at the same place; else 0. Not always
-    /// the tag: a frame has it at the trunk and not at the port, and is one conversation all the same.
-    vlans: [u16; 2],
+    /// Outer and inner VLAN and a tunnel's network, where the same addresses talk in another one at the same place;
+    /// else 0. Not always the tag: a frame has it at the trunk and not at the port, and is one conversation all
+    /// the same.
+    networks: [u32; 3],
 }
 
 /// All conversations.
@@ -147,23 +148,23 @@ impl FlowTable {
                 sighting.is_entry = context
                     .interfaces
                     .get(key.interface)
-                    .is_some_and(|one| entry::is_entry_of(&one.kernel, key.hook, read, context.directory));
+                    .is_some_and(|one| entry::is_entry_of(&one.kernel, key, read, context.directory));
                 conversation.sightings.push(sighting);
             }
         }
     }
 
-    /// The identity of a sighting that carries another VLAN's tag than its conversation does at the same interface:
-    /// equal addresses of two VLANs on one trunk.
+    /// The identity of a sighting that carries another VLAN's tag, or another network's number in a tunnel, than its
+    /// conversation does at the same interface: equal addresses of two VLANs on one trunk.
     fn apart(&self, identity: ConversationKey, key: &FlowKey) -> ConversationKey {
-        let tags = |key: &FlowKey| [key.vlan, key.inner_vlan];
+        let tags = |key: &FlowKey| [key.vlan.into(), key.inner_vlan.into(), key.network_number];
         let met = self.by_key.get(&identity).and_then(|number| self.conversations.get(number));
-        let untagged = [0; 2];
+        let untagged = [0; 3];
         let differs = |one: &Sighting| {
             one.key.interface == key.interface && ![untagged, tags(key)].contains(&tags(&one.key))
         };
         if tags(key) != untagged && met.is_some_and(|met| met.sightings.iter().any(differs)) {
-            ConversationKey { vlans: tags(key), ..identity }
+            ConversationKey { networks: tags(key), ..identity }
         } else {
             identity
         }
@@ -355,9 +356,9 @@ fn identity<D: Directory>(
     };
     let ends = [end(true), end(false)];
     if reference.source <= reference.destination {
-        ConversationKey { tuple: reference, ends, vlans: [0; 2] }
+        ConversationKey { tuple: reference, ends, networks: [0; 3] }
     } else {
-        ConversationKey { tuple: reference.reversed(), ends: [ends[1], ends[0]], vlans: [0; 2] }
+        ConversationKey { tuple: reference.reversed(), ends: [ends[1], ends[0]], networks: [0; 3] }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod apply;
 mod entry;
+mod height;
 mod link;
 pub mod nat_rules;
 mod query;

@@ -3,6 +3,7 @@
 use netobs_common::{
     endpoint::{EndpointId, Kind},
     interface::{Interface, Role},
+    tunnel::Encapsulation,
 };
 
 use crate::{
@@ -21,6 +22,10 @@ pub struct Way {
     pub roles: u16,
     /// Whether the uplink it was seen on is a bridge, which switches between endpoints of this host too.
     pub bridged_uplink: bool,
+    /// Whether it was seen inside another packet.
+    pub encapsulated: bool,
+    /// Whether one of them shares its parent's interface: macvlan, ipvlan.
+    pub on_parent: bool,
     /// Whether both have a port on the same bridge.
     pub same_bridge: bool,
     /// Which addresses were translated.
@@ -62,10 +67,10 @@ pub const fn classify(way: &Way) -> Path {
     if way.roles == 1 << Role::LOOPBACK.0 {
         return Path::Loopback;
     }
-    if way.touches(Role::OVERLAY) {
+    if way.touches(Role::OVERLAY) || way.encapsulated {
         return Path::Overlay;
     }
-    if way.touches(Role::MACVLAN) {
+    if way.touches(Role::MACVLAN) || way.on_parent {
         return Path::Macvlan;
     }
     if way.is_remote(way.source) || way.is_remote(way.destination) {
@@ -95,6 +100,7 @@ pub fn of(conversation: &Conversation, interfaces: &Interfaces, directory: &impl
     let mut roles = 0;
     let mut bridges = [None; 2];
     let mut bridged_uplink = false;
+    let encapsulated = conversation.sightings.iter().any(|one| one.key.encapsulation != Encapsulation::NONE);
     for sighting in &conversation.sightings {
         let Some(interface) = interfaces.get(sighting.key.interface) else { continue };
         roles |= 1 << interface.role().0;
@@ -121,6 +127,10 @@ pub fn of(conversation: &Conversation, interfaces: &Interfaces, directory: &impl
         destination: (destination, directory.kind(destination)),
         roles,
         bridged_uplink,
+        encapsulated,
+        on_parent: directory.is_on_parent(conversation.source, Some(conversation.source_peer().address))
+            || directory
+                .is_on_parent(conversation.destination, Some(conversation.destination_peer().address)),
         same_bridge,
         nat: conversation.nat(),
     })
@@ -149,14 +159,32 @@ mod tests {
         nat: Nat,
     ) -> Path {
         let roles = roles.iter().fold(0, |bits, role| bits | 1 << role.0);
-        classify(&Way { source, destination, roles, bridged_uplink: false, same_bridge, nat })
+        classify(&Way {
+            source,
+            destination,
+            roles,
+            bridged_uplink: false,
+            encapsulated: false,
+            on_parent: false,
+            same_bridge,
+            nat,
+        })
     }
 
     #[test]
     fn over_a_bridge_that_is_the_uplink_only_what_leaves_is_uplink() {
         let over = |source, destination, same_bridge| {
             let roles = 1 << Role::UPLINK.0 | 1 << Role::VETH.0;
-            classify(&Way { source, destination, roles, bridged_uplink: true, same_bridge, nat: Nat::None })
+            classify(&Way {
+                source,
+                destination,
+                roles,
+                bridged_uplink: true,
+                encapsulated: false,
+                on_parent: false,
+                same_bridge,
+                nat: Nat::None,
+            })
         };
         assert_eq!(over(HOST, WEB, false), Path::HostDirect);
         assert_eq!(over(WEB, DB, true), Path::Bridge);

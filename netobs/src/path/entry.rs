@@ -1,7 +1,13 @@
 //! Whether a sighting is where its packet enters this host, with endpoints by the numbers they have now.
 
 use netobs_common::{
-    counters::FlowCounters, endpoint::EndpointId, entry, hook::Hook, interface::Interface, key::Origin,
+    counters::FlowCounters,
+    endpoint::EndpointId,
+    entry,
+    hook::Hook,
+    interface::Interface,
+    key::{FlowKey, Origin},
+    tunnel::Encapsulation,
 };
 
 use crate::flow::table::Directory;
@@ -12,10 +18,11 @@ pub fn is_entry(
     interface: &Interface,
     hook: Hook,
     origin: Origin,
+    encapsulated: bool,
     receiver: EndpointId,
     directory: &impl Directory,
 ) -> bool {
-    entry::is_entry(interface, hook, origin, receiver, |owner, receiver| {
+    entry::is_entry(interface, hook, origin, encapsulated, receiver, |owner, receiver| {
         directory.current(owner) == directory.current(receiver)
     })
 }
@@ -24,11 +31,13 @@ pub fn is_entry(
 #[must_use]
 pub fn is_entry_of(
     interface: &Interface,
-    hook: Hook,
+    key: &FlowKey,
     read: &FlowCounters,
     directory: &impl Directory,
 ) -> bool {
-    is_entry(interface, hook, origin(hook, read.ingress_ifindex), read.destination.id, directory)
+    let encapsulated = key.encapsulation != Encapsulation::NONE;
+    let origin = origin(key.hook, read.ingress_ifindex);
+    is_entry(interface, key.hook, origin, encapsulated, read.destination.id, directory)
 }
 
 fn origin(hook: Hook, ingress_ifindex: u32) -> Origin {

@@ -8,19 +8,20 @@ use std::{
 use netobs_common::{
     counters::Counters,
     endpoint::{EndpointId, Kind},
+    interface::Role,
 };
 
-use super::{class, reporter};
+use super::{class, loss, reporter};
 use crate::{
     evidence::{facts, verdict},
     flow::{
-        conversation::Conversation,
+        conversation::{Conversation, Loss, Place},
         interfaces::Interfaces,
         table::{Booking, Directory},
     },
     report::{
-        Direction, HopDirection, KindName, PairLabels, PathFlowLabels, PathLabels, Reporter, Totals, Verdict,
-        WorkloadAmounts, WorkloadLabels,
+        Direction, HopDirection, HopName, KindName, Nat, PairLabels, PathFlowLabels, PathLabels, Reporter,
+        Totals, Verdict, WorkloadAmounts, WorkloadLabels,
     },
 };
 
@@ -96,6 +97,10 @@ impl Ledger {
             None => {
                 let labels = flow_labels(conversation, interfaces, directory);
                 *self.totals.opened.entry(labels).or_default() += 1;
+                let nat = conversation.nat();
+                if nat != Nat::None {
+                    *self.totals.translations.entry(nat).or_default() += 1;
+                }
                 *conversation.opened.insert(labels)
             }
         };
@@ -124,6 +129,49 @@ impl Ledger {
             conversation.closed = true;
             *self.totals.closed.entry((labels, close)).or_default() += 1;
         }
+    }
+
+    /// Counts what a conversation lost between its hops, once they are quiet: a count never falls, so it waits until
+    /// nothing can arrive any more.
+    pub fn lose<D: Directory>(
+        &mut self,
+        conversation: &mut Conversation,
+        interfaces: &Interfaces,
+        directory: &D,
+    ) {
+        let last = conversation.last_seen();
+        if conversation.losses_at == last || self.now.saturating_sub(last) < loss::QUIET {
+            return;
+        }
+        let Some(PathFlowLabels { path, .. }) = conversation.opened else { return };
+        let mut found = Vec::new();
+        for direction in [HopDirection::Forward, HopDirection::Reply] {
+            for step in loss::steps(conversation, direction, interfaces, directory, self.now) {
+                if let loss::Lost::Segments(segments @ 1..) = step.lost {
+                    let seen = (step.from.first_seen, step.from.last_seen());
+                    let (from, to) = (step.from.place(), step.to.place());
+                    found.push(Loss { from, to, direction, segments, seen });
+                }
+            }
+        }
+        for one in found {
+            let same = |known: &&mut Loss| {
+                (known.from, known.to, known.direction) == (one.from, one.to, one.direction)
+            };
+            let known = conversation.losses.iter_mut().find(same);
+            let more = one.segments.saturating_sub(known.as_ref().map_or(0, |known| known.segments));
+            match known {
+                Some(known) if more > 0 => *known = one,
+                Some(_) => {}
+                None => conversation.losses.push(one),
+            }
+            let hop = |place: Place| {
+                let role = interfaces.get(place.interface).map_or(Role::OTHER, |one| one.role());
+                HopName::of(role.into(), place.hook.into())
+            };
+            *self.totals.hop_lost.entry((path, hop(one.from), hop(one.to))).or_default() += more;
+        }
+        conversation.losses_at = last;
     }
 
     /// Books packets without flow detail.
@@ -246,7 +294,7 @@ pub fn locality(conversation: &Conversation, directory: &impl Directory) -> (boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Nat, Path, ProtocolName};
+    use crate::report::{Path, ProtocolName};
 
     struct Numbered;
 

@@ -4,6 +4,7 @@ pub mod class;
 pub mod counting;
 pub mod entry;
 pub mod ledger;
+pub mod loss;
 pub mod order;
 pub mod overflow;
 pub mod reporter;

@@ -48,8 +48,10 @@ impl Overflow {
             let Some(interface) = interfaces.get(key.interface) else { continue };
             let parties = [directory.current(key.source), directory.current(key.destination)];
             let ends = Ends { sender: parties[0], receiver: parties[1], protocol: key.protocol };
+            let encapsulated = key.encapsulated != 0;
+            let receiver = key.destination;
             let counted =
-                entry::is_entry(&interface.kernel, key.hook, key.origin, key.destination, directory);
+                entry::is_entry(&interface.kernel, key.hook, key.origin, encapsulated, receiver, directory);
             if counted && key.hook == Hook::INGRESS && parties[1] != EndpointId::HOST {
                 self.translated.entered(ends, all);
             } else if leaves(&interface.kernel, key, directory) {
@@ -137,6 +139,8 @@ fn labels<D: Directory>(
         source: (source, source_kind),
         destination: (destination, destination_kind),
         roles: 1 << role.0,
+        encapsulated: key.encapsulated != 0,
+        on_parent: directory.is_on_parent(source, None) || directory.is_on_parent(destination, None),
         bridged_uplink: interfaces
             .get(key.interface)
             .is_some_and(|one| class::is_bridged_uplink(&one.kernel)),

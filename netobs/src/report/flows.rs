@@ -164,6 +164,9 @@ pub struct HopRow {
     pub hook: HookName,
     /// What the interface is for.
     pub role: RoleName,
+    /// What the flow was seen inside of here (`vxlan`, `geneve`, `gre`, `ipip`): then the addresses are those of
+    /// the outer packet.
+    pub encapsulation: Option<Arc<str>>,
     /// `address:port` of the sender as seen here.
     pub source: Arc<str>,
     /// `address:port` of the receiver as seen here.
@@ -174,6 +177,10 @@ pub struct HopRow {
     pub segments: u64,
     /// Sum of `skb->len`.
     pub bytes: u64,
+    /// Segments that passed here and not the next hop, once both have been quiet for two seconds. `null` before that,
+    /// at the last hop, and where the two cannot be compared: fragments are made or put together in between, or
+    /// one of them was observed later.
+    pub lost_segments: Option<u64>,
 }
 
 /// What only TCP has.

@@ -19,6 +19,8 @@ pub struct Health {
     pub lost_events: BTreeMap<&'static str, u64>,
     /// Where identity comes from, and whether it works.
     pub sources: Vec<SourceState>,
+    /// How full the table of tracked connections is; `None` where the kernel does not track any.
+    pub conntrack: Option<ConntrackUse>,
     /// What was looked for and not found, for the head of `top`.
     pub not_found: Vec<Unseen>,
     /// How programs are attached: `tcx`, `clsact`, or both.
@@ -92,6 +94,24 @@ pub struct MapUse {
     pub entries: u64,
     /// Entries it can hold.
     pub capacity: u64,
+}
+
+/// How full the kernel's table of tracked connections is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConntrackUse {
+    /// Connections tracked now.
+    pub entries: u64,
+    /// Connections it can track.
+    pub limit: u64,
+}
+
+impl ConntrackUse {
+    /// Whether there is no room for a new connection, so that its packets are dropped (`nf_conntrack_alloc`, Linux
+    /// 6.18).
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.limit > 0 && self.entries >= self.limit
+    }
 }
 
 /// A source of identity.

@@ -18,10 +18,10 @@ pub use flows::{
     Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Overlay, Party, SocketProcess,
     Tcp, TcpState,
 };
-pub use health::{Health, InterfaceCounts, InterfaceState, MapUse, SourceState, Unseen};
+pub use health::{ConntrackUse, Health, InterfaceCounts, InterfaceState, MapUse, SourceState, Unseen};
 pub use names::{
-    Close, Direction, EvidenceKind, HookName, InitiatorBy, KindName, Nat, Outcome, Path, ProtocolName,
-    Reporter, RoleName, Verdict, Via,
+    Close, Direction, EvidenceKind, HookName, HopName, InitiatorBy, KindName, Nat, Outcome, Path,
+    ProtocolName, Reporter, RoleName, Verdict, Via,
 };
 pub use status::{InterfaceStates, NotFound, SkippedAt, SourceStatus, StatusDocument, TableUse};
 pub use totals::{

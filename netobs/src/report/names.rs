@@ -291,6 +291,65 @@ words! {
     }
 }
 
+words! {
+    /// A role and a hook, as one word: where on its way a packet was.
+    HopName {
+        /// Ingress of a interface with the role `veth`.
+        VethIngress = "veth_ingress",
+        /// Egress of a interface with the role `veth`.
+        VethEgress = "veth_egress",
+        /// Ingress of a interface with the role `tap`.
+        TapIngress = "tap_ingress",
+        /// Egress of a interface with the role `tap`.
+        TapEgress = "tap_egress",
+        /// Ingress of a interface with the role `bridge`.
+        BridgeIngress = "bridge_ingress",
+        /// Egress of a interface with the role `bridge`.
+        BridgeEgress = "bridge_egress",
+        /// Ingress of an interface with the role `overlay`.
+        OverlayIngress = "overlay_ingress",
+        /// Egress of an interface with the role `overlay`.
+        OverlayEgress = "overlay_egress",
+        /// Ingress of a interface with the role `macvlan`.
+        MacvlanIngress = "macvlan_ingress",
+        /// Egress of a interface with the role `macvlan`.
+        MacvlanEgress = "macvlan_egress",
+        /// Ingress of an interface with the role `uplink`.
+        UplinkIngress = "uplink_ingress",
+        /// Egress of an interface with the role `uplink`.
+        UplinkEgress = "uplink_egress",
+        /// Ingress of a interface with the role `loopback`.
+        LoopbackIngress = "loopback_ingress",
+        /// Egress of a interface with the role `loopback`.
+        LoopbackEgress = "loopback_egress",
+        /// Ingress of an interface with the role `other`.
+        OtherIngress = "other_ingress",
+        /// Egress of an interface with the role `other`.
+        OtherEgress = "other_egress",
+    }
+}
+
+impl HopName {
+    /// The word of a place.
+    #[must_use]
+    pub const fn of(role: RoleName, hook: HookName) -> Self {
+        let [ingress, egress] = match role {
+            RoleName::Veth => [Self::VethIngress, Self::VethEgress],
+            RoleName::Tap => [Self::TapIngress, Self::TapEgress],
+            RoleName::Bridge => [Self::BridgeIngress, Self::BridgeEgress],
+            RoleName::Overlay => [Self::OverlayIngress, Self::OverlayEgress],
+            RoleName::Macvlan => [Self::MacvlanIngress, Self::MacvlanEgress],
+            RoleName::Uplink => [Self::UplinkIngress, Self::UplinkEgress],
+            RoleName::Loopback => [Self::LoopbackIngress, Self::LoopbackEgress],
+            RoleName::Other => [Self::OtherIngress, Self::OtherEgress],
+        };
+        match hook {
+            HookName::Ingress => ingress,
+            HookName::Egress => egress,
+        }
+    }
+}
+
 impl From<Kind> for KindName {
     fn from(kind: Kind) -> Self {
         match kind {
@@ -374,6 +433,15 @@ mod tests {
         for &kind in KindName::ALL {
             assert_eq!(KindName::from(Kind::from(kind)), kind);
             assert_eq!(Kind::from(kind).name(), kind.name());
+        }
+    }
+
+    #[test]
+    fn a_hop_is_named_by_its_role_and_its_hook() {
+        for role in RoleName::ALL {
+            for hook in HookName::ALL {
+                assert_eq!(HopName::of(*role, *hook).name(), format!("{role}_{hook}"));
+            }
         }
     }
 }

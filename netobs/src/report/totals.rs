@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use netobs_common::counters::Counters;
 
 use super::names::{
-    Close, Direction, EvidenceKind, HookName, KindName, Nat, Outcome, Path, ProtocolName, Reporter, RoleName,
-    Verdict,
+    Close, Direction, EvidenceKind, HookName, HopName, KindName, Nat, Outcome, Path, ProtocolName, Reporter,
+    RoleName, Verdict,
 };
 
 /// Labels of `netobs_path_bytes_total` and `netobs_path_packets_total`.
@@ -125,6 +125,10 @@ pub struct Totals {
     pub attempts: BTreeMap<(PairLabels, Outcome), u64>,
     /// Everything seen, by hop: a packet counts at each.
     pub hops: BTreeMap<HopLabels, Counters>,
+    /// Segments that passed one hop and not the next.
+    pub hop_lost: BTreeMap<(Path, HopName, HopName), u64>,
+    /// Conversations with an address that was translated.
+    pub translations: BTreeMap<Nat, u64>,
     /// Endpoints now, by kind, mode (the bare word) and runtime.
     pub endpoints: BTreeMap<(KindName, Arc<str>, Arc<str>), u64>,
     /// Packets counted in `paths` whose flow has no detail.

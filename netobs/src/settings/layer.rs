@@ -39,6 +39,10 @@ pub struct Layer {
     #[arg(long, env = "NETOBS_UPLINK", value_name = "INTERFACE", value_delimiter = ',')]
     pub uplink: Vec<String>,
 
+    /// UDP port of VXLAN to look into, beside the devices' own, 4789 and 8472; may be repeated
+    #[arg(long, env = "NETOBS_VXLAN_PORT", value_name = "PORT", value_delimiter = ',')]
+    pub vxlan_port: Vec<u16>,
+
     /// Name for a network outside, as in office=203.0.113.0/24; may be repeated
     #[arg(long, env = "NETOBS_NETWORK", value_name = "NAME=CIDR", value_delimiter = ',')]
     pub network: Vec<String>,
@@ -92,6 +96,7 @@ impl Layer {
             max_series: self.max_series.or(below.max_series),
             max_flows: self.max_flows.or(below.max_flows),
             uplink: if self.uplink.is_empty() { below.uplink } else { self.uplink },
+            vxlan_port: if self.vxlan_port.is_empty() { below.vxlan_port } else { self.vxlan_port },
             network: if self.network.is_empty() { below.network } else { self.network },
             node: if self.node.is_empty() { below.node } else { self.node },
             docker_socket: self.docker_socket.or(below.docker_socket),

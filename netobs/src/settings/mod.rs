@@ -16,6 +16,8 @@ pub use layer::{Attach, Detail, Layer, LogFormat, LogLevel};
 
 pub use network::NamedNetwork;
 
+use netobs_common::tunnel::VXLAN_PORTS;
+
 use crate::failure::Failure;
 
 /// Where the metrics are unless told otherwise.
@@ -64,6 +66,9 @@ pub struct Settings {
     /// Interfaces that lead outside; none: the default routes'.
     #[serde(rename = "uplink")]
     pub uplinks: Vec<String>,
+    /// UDP ports of VXLAN that are looked into beside the devices' own and the usual ones.
+    #[serde(rename = "vxlan_port")]
+    pub vxlan_ports: Vec<u16>,
     /// Names for networks outside.
     #[serde(rename = "network")]
     pub networks: Vec<NamedNetwork>,
@@ -151,12 +156,18 @@ impl Settings {
             networks: named("network", &layer.network)?,
             nodes: named("node", &layer.node)?,
             uplinks: layer.uplink,
+            vxlan_ports: layer.vxlan_port,
             attach: layer.attach.unwrap_or_default(),
             log_level: layer.log_level.unwrap_or_default(),
             log_format: layer.log_format.unwrap_or_default(),
         };
         if let Some(name) = settings.uplinks.iter().find(|name| !is_interface_name(name)) {
             return Err(Failure::usage(format!("--uplink {name:?}: this cannot be an interface's name")));
+        }
+        if settings.vxlan_ports.len() > VXLAN_PORTS || settings.vxlan_ports.contains(&0) {
+            return Err(Failure::usage(format!(
+                "--vxlan-port: give at most {VXLAN_PORTS} ports between 1 and 65535"
+            )));
         }
         if !settings.web_listen.ip().is_loopback() {
             return Err(Failure::usage(format!(
@@ -333,6 +344,7 @@ mod tests {
     fn settings_written_out_read_back_as_the_same() {
         let layer = Layer {
             uplink: vec!["eth0".into()],
+            vxlan_port: vec![4_790],
             docker_socket: Some(String::new()),
             network: vec!["office=203.0.113.0/24".into()],
             node: vec!["two=198.51.100.3".into()],
@@ -380,6 +392,9 @@ mod tests {
             refused(Layer { socket: Some(format!("/{}", "x".repeat(107))), ..Layer::default() })
                 .contains("108 bytes")
         );
+        for ports in [vec![0], vec![1, 2, 3, 4, 5]] {
+            assert!(refused(Layer { vxlan_port: ports, ..Layer::default() }).contains("--vxlan-port"));
+        }
         for name in ["", "a b", "eth0/1", "sixteen-letters-", ".."] {
             assert!(
                 refused(Layer { uplink: vec![name.into()], ..Layer::default() }).contains("--uplink"),

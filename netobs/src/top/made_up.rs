@@ -51,11 +51,13 @@ fn hop(direction: HopDirection, interface: &str, hook: HookName, role: RoleName,
         ifindex: 7,
         hook,
         role,
+        encapsulation: None,
         source: tuple[0].into(),
         destination: tuple[1].into(),
         packets: 1_857,
         segments: 70_947,
         bytes: 106_997_144,
+        lost_segments: None,
     }
 }
 

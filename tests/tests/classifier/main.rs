@@ -9,6 +9,7 @@ mod paged;
 mod parties;
 mod samples;
 mod site;
+mod tunnels;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         full::cases(),
         noise::cases(),
         paged::cases(),
+        tunnels::cases(),
     ];
     suite::run(&[CLASSIFIER], || Ok(()), cases.into_iter().flatten().collect())
 }

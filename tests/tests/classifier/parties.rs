@@ -58,7 +58,8 @@ fn parties(site: &mut Site, interface: Interface, hook: Hook, packet: &[u8]) -> 
         protocol: Protocol::TCP,
         hook,
         origin: Origin::LOCAL,
-        padding: [0; 3],
+        encapsulated: 0,
+        padding: [0; 2],
     };
     ensure!(path == wanted, "the path {path:?} is not the flow's: {flow:?}");
     Ok((flow.source, flow.destination))

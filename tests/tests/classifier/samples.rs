@@ -119,6 +119,7 @@ fn flow_key(expected: &Expected, hook: Hook, interface: u32) -> FlowKey {
         hook,
         // The first fragment never came by.
         fragment: u8::from(expected.fragment == 2),
+        ..FlowKey::default()
     }
 }
 

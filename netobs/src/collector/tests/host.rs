@@ -236,7 +236,9 @@ impl Host {
             ..Interface::default()
         };
         self.kernel.interfaces.insert(number, told);
-        self.collector.interfaces.get_mut(number).unwrap().kernel = told;
+        let facts = Facts::from_lists(self.links.clone(), vec![], vec![], vec![], vec![]);
+        let one = self.collector.interfaces.get_mut(number).unwrap();
+        (one.kernel, one.height) = (told, facts.height(link.index, &BTreeSet::from([2])));
     }
 
     fn number(&self, name: &str) -> u32 {

@@ -85,7 +85,8 @@ impl Kernel {
             protocol,
             hook,
             origin: if forwarded { Origin::FORWARDED } else { Origin::LOCAL },
-            padding: [0; 3],
+            encapsulated: 0,
+            padding: [0; 2],
         };
         let path = self.paths.entry(key).or_default();
         path.all.add(one);

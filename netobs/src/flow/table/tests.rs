@@ -1,47 +1,20 @@
 //! The table against readings made by hand.
 
-use std::net::IpAddr;
-
 use netobs_common::{
     counters::{Counters, FlowCounters},
-    endpoint::{EndpointId, Kind, Party},
+    endpoint::Party,
     hook::Hook,
     interface::Role,
-    key::FlowKey,
+    key::{FlowKey, Ports},
     parse::mapped,
+    tunnel::{Encapsulation, Outer},
     wire::{Network, Proto},
 };
 
 use super::*;
-use crate::flow::tuple::Peer;
+use crate::flow::made_up::Nobody;
 
 const SECOND: u64 = 1_000_000_000;
-
-struct Nobody;
-
-impl Directory for Nobody {
-    fn current(&self, endpoint: EndpointId) -> EndpointId {
-        endpoint
-    }
-    fn holder(&self, _segment: u32, _address: IpAddr) -> Option<EndpointId> {
-        None
-    }
-    fn kind(&self, endpoint: EndpointId) -> Kind {
-        if endpoint == EndpointId::HOST { Kind::HOST } else { Kind::EXTERNAL }
-    }
-    fn is_ambiguous(&self, _address: IpAddr) -> bool {
-        false
-    }
-    fn stack(&self, endpoint: EndpointId) -> EndpointId {
-        endpoint
-    }
-    fn socket(&self, _cookie: u64) -> Option<Owner> {
-        None
-    }
-    fn connection(&self, _proto: Proto, _local: Peer, _remote: Peer) -> Owner {
-        Owner::Host
-    }
-}
 
 fn uplink(interfaces: &mut Interfaces, ifindex: u32) -> u32 {
     let number = interfaces.begin(ifindex, "eth0");
@@ -148,4 +121,45 @@ fn a_frame_tagged_on_the_trunk_and_not_at_its_port_is_one_conversation() {
     let flows = [tagged(0, port, Hook::INGRESS), tagged(10, trunk, Hook::EGRESS)];
     read(&mut table, &interfaces, &flows, 2 * SECOND);
     assert_eq!(table.iter().count(), 1);
+}
+
+fn inside(number: u32, interface: u32, hook: Hook) -> (FlowKey, FlowCounters) {
+    let (key, read) = sent(interface, SECOND, 100);
+    let outer = Outer {
+        source: mapped([198, 51, 100, 2]),
+        destination: mapped([198, 51, 100, 3]),
+        ports: Ports { source: 55_555, destination: 4_789 },
+    };
+    let key = FlowKey { network_number: number, encapsulation: Encapsulation::VXLAN, hook, ..key };
+    (key, FlowCounters { outer, ..read })
+}
+
+#[test]
+fn a_packet_seen_bare_and_inside_a_tunnel_is_one_conversation_with_the_tunnel_around_it() {
+    let mut interfaces = Interfaces::default();
+    let mut table = FlowTable::default();
+    let (tunnel, card) = (uplink(&mut interfaces, 2), uplink(&mut interfaces, 3));
+    let (bare, read_of_it) = sent(tunnel, SECOND, 100);
+    let flows = [(FlowKey { hook: Hook::EGRESS, ..bare }, read_of_it), inside(100, card, Hook::EGRESS)];
+    read(&mut table, &interfaces, &flows, 2 * SECOND);
+    let all: Vec<_> = table.iter().collect();
+    let [one] = all[..] else { panic!("{all:#?}") };
+    let carrier = one.carrier().unwrap();
+    assert_eq!((carrier.encapsulation, carrier.number), (Encapsulation::VXLAN, 100));
+    assert_eq!(carrier.destination, crate::flow::made_up::peer("198.51.100.3:4789"));
+    assert_eq!(booked(&mut table), 100, "counted once");
+}
+
+#[test]
+fn equal_addresses_of_two_networks_in_tunnels_are_two_conversations() {
+    let mut interfaces = Interfaces::default();
+    let mut table = FlowTable::default();
+    let card = uplink(&mut interfaces, 2);
+    read(
+        &mut table,
+        &interfaces,
+        &[inside(1, card, Hook::EGRESS), inside(2, card, Hook::EGRESS)],
+        2 * SECOND,
+    );
+    assert_eq!(table.iter().count(), 2);
 }

@@ -30,6 +30,8 @@ const WANTED: [u16; 9] = [
 ];
 /// `IFLA_TUN_TYPE` and its value for a tap (`IFF_TAP`): the decoding crate leaves tun devices untyped.
 const IFLA_TUN_TYPE: u16 = 3;
+/// `IFLA_GENEVE_PORT` (`include/uapi/linux/if_link.h`, Linux 6.18); typed by the decoding crate neither.
+const IFLA_GENEVE_PORT: u16 = 5;
 const IFF_TAP: u8 = 2;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
@@ -139,7 +141,7 @@ fn kind(info: &[u8], link: &Link) -> LinkKind {
         "macvtap" => LinkKind::Macvtap,
         "ipvlan" | "ipvtap" => LinkKind::Ipvlan,
         "vlan" => LinkKind::Vlan { id: vlan(data), lower: link.lower },
-        "geneve" => LinkKind::Geneve,
+        "geneve" => LinkKind::Geneve { port: geneve_port(data).unwrap_or(0) },
         "gre" | "gretap" | "ip6gre" | "ip6gretap" | "erspan" | "ip6erspan" => LinkKind::Gre,
         "ipip" | "sit" | "ip6tnl" => LinkKind::Ipip,
         "wireguard" => LinkKind::Wireguard,
@@ -170,6 +172,12 @@ fn vxlan(data: &[u8]) -> Vxlan {
         }
     }
     vxlan
+}
+
+/// In network order.
+fn geneve_port(data: &[u8]) -> Option<u16> {
+    let port = attributes(data, 0).find(|attribute| attribute.kind() == IFLA_GENEVE_PORT)?;
+    Some(u16::from_be_bytes(*port.value().first_chunk()?))
 }
 
 fn vlan(data: &[u8]) -> u16 {

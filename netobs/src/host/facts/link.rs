@@ -34,7 +34,10 @@ pub enum LinkKind {
         lower: Option<u32>,
     },
     /// A Geneve device.
-    Geneve,
+    Geneve {
+        /// UDP port it listens on; 0 where the kernel does not say it.
+        port: u16,
+    },
     /// GRE, GRETAP and ERSPAN, over IPv4 or IPv6.
     Gre,
     /// IPIP, SIT and IPv6 tunnels.

@@ -5,12 +5,13 @@ use crate::{
     report::HopRow,
     table::{
         grid::{Cell, Grid, Head, line},
-        text::cut,
+        text::{cut, printable},
         tone::Tone,
     },
 };
 
-/// One line a hop where that fits, else the tuple on a line of its own. A tuple that NAT changed is marked.
+/// One line a hop where that fits, else the tuple on a line of its own. A tuple that NAT changed is marked, and so is
+/// that of the packet around this one.
 pub(super) fn lines(hops: &[&HopRow], width: usize) -> Vec<Vec<Cell>> {
     const PLACE: [Head; 4] =
         [Head::number("#"), Head::name("INTERFACE", 8), Head::word("HOOK"), Head::word("ROLE")];
@@ -20,10 +21,20 @@ pub(super) fn lines(hops: &[&HopRow], width: usize) -> Vec<Vec<Cell>> {
     let mut whole = Grid::new([&PLACE[..], &TUPLE, &COUNTS].concat());
     let mut split = Grid::new([&PLACE[..], &COUNTS].concat());
     let mut tuples = Vec::new();
+    let mut before: Option<&HopRow> = None;
     for (at, hop) in hops.iter().enumerate() {
+        // Around it are the tunnel's own addresses: that is no translation.
+        let bare = hop.encapsulation.is_none();
         let translated =
-            at > 0 && (hop.source != hops[at - 1].source || hop.destination != hops[at - 1].destination);
-        let tone = if translated { Tone::Warn } else { Tone::Plain };
+            bare && before.is_some_and(|one| hop.source != one.source || hop.destination != one.destination);
+        if bare {
+            before = Some(hop);
+        }
+        let tone = match (translated, bare) {
+            (true, _) => Tone::Warn,
+            (false, true) => Tone::Plain,
+            (false, false) => Tone::Faint,
+        };
         let place = [
             Cell::from((at + 1).to_string()),
             Cell::from(&hop.interface),
@@ -32,7 +43,11 @@ pub(super) fn lines(hops: &[&HopRow], width: usize) -> Vec<Vec<Cell>> {
         ];
         let tuple = [Cell::toned(&hop.source, tone), Cell::toned(&hop.destination, tone)];
         let counts = [hop.packets, hop.segments, hop.bytes].map(|count| Cell::from(count.to_string()));
-        let mark = if translated { "  (translated)" } else { "" };
+        let mark = match &hop.encapsulation {
+            Some(tunnel) => format!("  (inside {})", printable(tunnel)),
+            None if translated => "  (translated)".to_owned(),
+            None => String::new(),
+        };
         let told = format!("     {} → {}{mark}", tuple[0].text, tuple[1].text);
         tuples.push(vec![Cell::toned(&cut(&told, width), tone)]);
         whole.row([&place[..], &tuple, &counts].concat());

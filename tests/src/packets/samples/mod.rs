@@ -3,6 +3,7 @@
 
 mod network;
 mod transport;
+pub mod tunnels;
 
 use std::vec::Vec;
 
