@@ -34,6 +34,10 @@ pub fn is_entry(
     if interface.role == Role::LOOPBACK {
         return !ingress;
     }
+    // Outside it is seen as well, and counted there.
+    if interface.inside != 0 {
+        return false;
+    }
     if ingress {
         return interface.role != Role::BRIDGE && interface.tunnels.repeats == 0;
     }
@@ -134,6 +138,14 @@ mod tests {
             ("web E", veth(WEB), OUT, HERE, EndpointId::GROUP),
         ];
         assert_eq!(counted(&from_host), ["br E"]);
+    }
+
+    #[test]
+    fn inside_an_endpoint_only_its_loopback_counts() {
+        let inside = |role| Interface { inside: 1, ..of_role(role) };
+        let enters = |role, hook| is_entry(&inside(role), hook, HERE, false, WEB.id, |_, _| true);
+        assert!(enters(Role::LOOPBACK, OUT) && !enters(Role::LOOPBACK, IN));
+        assert!(!enters(Role::VETH, OUT) && !enters(Role::VETH, IN) && !enters(Role::MACVLAN, OUT));
     }
 
     #[test]

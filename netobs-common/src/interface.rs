@@ -77,9 +77,13 @@ pub struct Interface {
     pub owner_kind: Kind,
     /// What is looked into here.
     pub tunnels: Tunnels,
+    /// 1 if it is the owner's own, inside its network stack: then what leaves is sent by the owner.
+    pub inside: u8,
+    /// Zero.
+    pub padding: [u8; 3],
 }
 
-const _: () = assert!(size_of::<Interface>() == 4 + 4 + 4 + 1 + 1 + 1 + 1 + 12);
+const _: () = assert!(size_of::<Interface>() == 4 + 4 + 4 + 1 + 1 + 1 + 1 + 12 + 1 + 3);
 
 impl Interface {
     /// The endpoint behind the interface, if one owns it.

@@ -9,6 +9,7 @@ pub mod counters;
 pub mod endpoint;
 pub mod entry;
 pub mod hook;
+pub mod inner;
 pub mod interface;
 pub mod key;
 pub mod maps;

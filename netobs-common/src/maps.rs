@@ -2,6 +2,8 @@
 
 /// Hash: interface index → [`crate::interface::Interface`].
 pub const INTERFACES: &str = "INTERFACES";
+/// Hash: [`crate::inner::InnerKey`] → [`crate::interface::Interface`].
+pub const INNER: &str = "INNER";
 /// Array of one `u32`: another number after each change of [`INTERFACES`], so that copies of them are renewed.
 pub const GENERATION: &str = "GENERATION";
 /// Hash: [`crate::key::AddressKey`] → [`crate::endpoint::Party`].
@@ -26,6 +28,8 @@ pub const PORTS: &str = "PORTS";
 
 /// Interfaces that can be observed at once.
 pub const INTERFACES_CAPACITY: u32 = 4_096;
+/// Interfaces inside endpoints that can be observed at once.
+pub const INNER_CAPACITY: u32 = 4_096;
 /// Addresses that can be told apart at once.
 pub const ADDRESSES_CAPACITY: u32 = 16_384;
 /// Prefixes that can be told apart at once.

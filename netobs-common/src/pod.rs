@@ -42,6 +42,8 @@ pod!(
     crate::counters::FlowCounters,
     crate::counters::PathCounters,
     crate::endpoint::Party,
+    crate::inner::DeviceLayout,
+    crate::inner::InnerKey,
     crate::interface::Interface,
     crate::key::AddressKey,
     crate::key::Datagram,

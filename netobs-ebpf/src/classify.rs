@@ -27,13 +27,16 @@ pub(crate) fn parties(
     headers: &Headers,
     keys: &mut Keys,
 ) -> (Party, Party) {
-    if interface.role == Role::LOOPBACK {
-        return (Party::HOST, Party::HOST);
-    }
     let owner = interface.owner();
+    if interface.role == Role::LOOPBACK {
+        let whose = if interface.inside == 0 { Party::HOST } else { owner.unwrap_or(Party::UNKNOWN) };
+        return (whose, whose);
+    }
+    // Seen from outside, what comes in is what the owner sends.
+    let sends = if interface.inside == 0 { Hook::INGRESS } else { Hook::EGRESS };
     let source = match owner {
         // Whatever address it writes, it is the owner who sends.
-        Some(owner) if hook == Hook::INGRESS => owner,
+        Some(owner) if hook == sends => owner,
         _ => lookup(interface.segment, &headers.source, keys).unwrap_or(Party::EXTERNAL),
     };
     let destination = if headers.is_group() {
@@ -41,8 +44,8 @@ pub(crate) fn parties(
     } else {
         match (lookup(interface.segment, &headers.destination, keys), owner) {
             // A bridge floods what it has no port for: the owner is not the receiver of all it gets.
-            (Some(known), Some(_)) if hook == Hook::EGRESS => known,
-            (_, Some(owner)) if hook == Hook::EGRESS => owner,
+            (Some(known), Some(_)) if hook != sends => known,
+            (_, Some(owner)) if hook != sends => owner,
             (Some(known), _) => known,
             (None, _) => Party::EXTERNAL,
         }

@@ -15,6 +15,7 @@ mod clock;
 mod count;
 mod exact;
 mod fragment;
+mod inner;
 mod interface;
 mod maps;
 mod observe;
@@ -42,6 +43,20 @@ pub fn netobs_ingress(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn netobs_egress(ctx: TcContext) -> i32 {
     observe::observe(&ctx, Hook::EGRESS);
+    TC_ACT_UNSPEC
+}
+
+/// Packets an interface inside an endpoint received.
+#[classifier]
+pub fn netobs_inner_ingress(ctx: TcContext) -> i32 {
+    observe::inside(&ctx, Hook::INGRESS);
+    TC_ACT_UNSPEC
+}
+
+/// Packets an interface inside an endpoint is about to send.
+#[classifier]
+pub fn netobs_inner_egress(ctx: TcContext) -> i32 {
+    observe::inside(&ctx, Hook::EGRESS);
     TC_ACT_UNSPEC
 }
 

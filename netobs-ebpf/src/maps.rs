@@ -7,11 +7,12 @@ use aya_ebpf::{
 use netobs_common::{
     counters::{Counters, FlowCounters, PathCounters},
     endpoint::Party,
+    inner::InnerKey,
     interface::Interface,
     key::{AddressKey, Datagram, FlowKey, FragmentKey, PathKey, PrefixKey, SkipKey},
     maps::{
-        ADDRESSES_CAPACITY, FLOWS_CAPACITY, FRAGMENTS_CAPACITY, INTERFACES_CAPACITY, OWNERS_CAPACITY,
-        PATHS_CAPACITY, PORTS_CAPACITY, PREFIXES_CAPACITY, SKIPS_CAPACITY, SPILL_CAPACITY,
+        ADDRESSES_CAPACITY, FLOWS_CAPACITY, FRAGMENTS_CAPACITY, INNER_CAPACITY, INTERFACES_CAPACITY,
+        OWNERS_CAPACITY, PATHS_CAPACITY, PORTS_CAPACITY, PREFIXES_CAPACITY, SKIPS_CAPACITY, SPILL_CAPACITY,
     },
     owner::{BoundPort, SocketOwner},
 };
@@ -24,6 +25,10 @@ use crate::{
 /// A hash, not an array: interface indexes grow without bound on a node with churn.
 #[map]
 pub(crate) static INTERFACES: HashMap<u32, Interface> = HashMap::with_max_entries(INTERFACES_CAPACITY, 0);
+
+/// Interfaces inside endpoints: see [`crate::inner`].
+#[map]
+pub(crate) static INNER: HashMap<InnerKey, Interface> = HashMap::with_max_entries(INNER_CAPACITY, 0);
 
 /// One entry: how often the collector has changed [`INTERFACES`].
 #[map]

@@ -3,20 +3,32 @@
 
 use aya_ebpf::programs::TcContext;
 use netobs_common::{
-    counters::Counters, hook::Hook, key::Origin, packet::Packet, parse::parse, segments::segments, skip::Skip,
+    counters::Counters, hook::Hook, interface::Interface, key::Origin, packet::Packet, parse::parse,
+    segments::segments, skip::Skip,
 };
 
 use crate::{
     count::{self, Seen},
-    exact, fragment, interface,
+    exact, fragment, inner, interface,
     maps::SCRATCH,
     skb::Skb,
     tunnel,
 };
 
-/// Counts the packet.
+/// Counts a packet on an interface of the host.
 #[inline(always)]
 pub(crate) fn observe(ctx: &TcContext, hook: Hook) {
+    look(ctx, hook, |index| interface::find(index));
+}
+
+/// Counts a packet on an interface inside an endpoint's network stack.
+#[inline(always)]
+pub(crate) fn inside(ctx: &TcContext, hook: Hook) {
+    look(ctx, hook, |index| inner::find(ctx, index));
+}
+
+#[inline(always)]
+fn look(ctx: &TcContext, hook: Hook, find: impl FnOnce(u32) -> Option<Interface>) {
     // The only entry of an array: the verifier wants the question asked, the answer is always there.
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's own, and no other program of this CPU runs meanwhile (see `Scratch`).
@@ -24,7 +36,7 @@ pub(crate) fn observe(ctx: &TcContext, hook: Hook) {
     let skb = Skb::new(ctx, &raw mut scratch.copied);
     let length = skb.length();
     let (gso_size, gso_segs) = skb.offload();
-    let Some(interface) = &interface::find(skb.ifindex()) else {
+    let Some(interface) = &find(skb.ifindex()) else {
         exact::skipped(0, hook, Skip::UNKNOWN_INTERFACE, Counters::one(gso_segs.max(1), length));
         return;
     };

@@ -58,11 +58,18 @@ pub(super) fn describe(
         owner,
         segment: if is_bridge { number } else { bridge.unwrap_or(0) },
         role,
-        link_layer: if WITH_ETHERNET.contains(&link.arphrd) { LinkLayer::ETHERNET } else { LinkLayer::NONE },
+        link_layer: link_layer(link),
         port: u8::from(is_port),
         owner_kind,
         tunnels,
+        inside: 0,
+        padding: [0; 3],
     }
+}
+
+/// What an interface's packets start with.
+pub(super) fn link_layer(link: &Link) -> LinkLayer {
+    if WITH_ETHERNET.contains(&link.arphrd) { LinkLayer::ETHERNET } else { LinkLayer::NONE }
 }
 
 #[cfg(test)]

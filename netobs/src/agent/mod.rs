@@ -3,6 +3,7 @@
 mod cluster;
 mod conntrack;
 mod elsewhere;
+mod inside;
 mod interfaces;
 mod names;
 mod observer;

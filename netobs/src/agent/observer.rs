@@ -13,6 +13,7 @@ use netobs_common::endpoint::EndpointId;
 use super::{
     conntrack::Tracker,
     elsewhere,
+    inside::Inside,
     placement::Placed,
     processes, publish,
     seen::{self, Seen},
@@ -76,7 +77,8 @@ pub(super) struct Observer {
     pub(super) guests: Option<Look>,
     seen: Seen,
     pub(super) reader: NamespaceReader,
-    namespaces: Vec<Namespace>,
+    pub(super) namespaces: Vec<Namespace>,
+    pub(super) inside: Inside,
     namespaces_read: Instant,
     pub(super) registry: Registry,
     pub(super) collector: Collector,
@@ -146,8 +148,9 @@ impl Observer {
             services: Services::default(),
             guests: None,
             seen: Seen::new(),
-            reader: NamespaceReader::default(),
+            reader: if settings.inside { NamespaceReader::of_all() } else { NamespaceReader::default() },
             namespaces: Vec::new(),
+            inside: Inside::default(),
             namespaces_read: Instant::now(),
             registry: Registry::default(),
             collector: Collector::default(),
@@ -341,6 +344,7 @@ impl Observer {
         let began = Instant::now();
         self.place_failed();
         self.look_for_programs_before_ours();
+        self.place_inside();
         let now = kernel::monotonic_now();
         self.kernel.drain(&mut self.drain)?;
         let counted = crate::host::counters::link_counters().await;

@@ -149,6 +149,11 @@ fn sources(observer: &Observer, conntrack: State) -> Vec<SourceState> {
         None => ("ready", None),
         Some(why) => ("failing", Some(Arc::clone(why))),
     };
+    let inside = match (&observer.inside.refused, observer.settings.inside) {
+        (_, false) => ("disabled", None),
+        (None, true) => ("ready", None),
+        (Some(why), true) => ("failing", Some(Arc::clone(why))),
+    };
     let kubernetes = runtime(observer.settings.kubeconfig.is_asked(), observer.cluster_state.as_ref());
     let (libvirt, monitors) = guests(observer);
     let state = |source, (state, detail)| SourceState { source, state, detail };
@@ -157,6 +162,7 @@ fn sources(observer: &Observer, conntrack: State) -> Vec<SourceState> {
         state("cri", cri),
         state("docker", docker),
         state("kubernetes_api", kubernetes),
+        state("inside", inside),
         state("libvirt", libvirt),
         state("netlink", ("ready", None)),
         state("netns", netns),

@@ -81,6 +81,7 @@ pub(crate) fn hop() -> HopRow {
         direction: HopDirection::Forward,
         interface: "eth0".into(),
         ifindex: 2,
+        inside: None,
         hook: HookName::Egress,
         role: RoleName::Uplink,
         encapsulation: None,

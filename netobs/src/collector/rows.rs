@@ -138,6 +138,7 @@ impl Writer<'_> {
                     direction,
                     interface: Arc::clone(&interface.name),
                     ifindex: interface.ifindex,
+                    inside: interface.owner().filter(|_| interface.is_inside()).map(|one| self.names.id(one)),
                     hook: sighting.key.hook.into(),
                     role: interface.role().into(),
                     encapsulation: carrier.map(|one| one.encapsulation.name().into()),

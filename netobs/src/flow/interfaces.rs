@@ -31,6 +31,12 @@ impl Observed {
         self.kernel.role
     }
 
+    /// Whether it is inside an endpoint's network stack.
+    #[must_use]
+    pub const fn is_inside(&self) -> bool {
+        self.kernel.inside != 0
+    }
+
     /// The endpoint all of whose packets pass here.
     #[must_use]
     pub fn owner(&self) -> Option<EndpointId> {

@@ -10,7 +10,7 @@ use aya::programs::{
     LinkOrder, ProgramError, SchedClassifier, TcAttachType,
     tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
 };
-use netobs_common::interface::Interface;
+use netobs_common::{inner::InnerKey, interface::Interface};
 
 use super::{
     EGRESS, INGRESS, Kernel, cleanup, clsact,
@@ -58,13 +58,19 @@ impl Attached {
 pub(super) struct Attachments {
     mode: AttachMode,
     links: BTreeMap<u32, (Attached, [SchedClassifierLink; 2])>,
+    /// Of interfaces inside endpoints.
+    pub(super) inside: BTreeMap<InnerKey, [SchedClassifierLink; 2]>,
     /// Interfaces that had no clsact before.
     added: BTreeSet<u32>,
 }
 
 impl Attachments {
     pub(super) const fn new(mode: AttachMode) -> Self {
-        Self { mode, links: BTreeMap::new(), added: BTreeSet::new() }
+        Self { mode, links: BTreeMap::new(), inside: BTreeMap::new(), added: BTreeSet::new() }
+    }
+
+    pub(super) const fn mode(&self) -> AttachMode {
+        self.mode
     }
 
     /// Takes links and what they needed off an interface, which may be gone already.

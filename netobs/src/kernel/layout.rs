@@ -1,6 +1,7 @@
-//! Where this kernel keeps a process's namespaces, for the programs that record socket owners.
+//! Where this kernel keeps the namespaces of processes and devices, for the programs that record socket owners and
+//! for those inside endpoints.
 
-use netobs_common::owner::TaskLayout;
+use netobs_common::{inner::DeviceLayout, owner::TaskLayout};
 
 use super::btf::Btf;
 
@@ -15,6 +16,17 @@ pub(super) fn task(own_network: u32) -> TaskLayout {
         );
     }
     found.unwrap_or_default()
+}
+
+/// Where a packet's device says its namespace; `None` where the kernel does not describe itself.
+pub(super) fn device() -> Option<DeviceLayout> {
+    let described = std::fs::read("/sys/kernel/btf/vmlinux").ok()?;
+    let btf = Btf::parse(&described)?;
+    Some(DeviceLayout {
+        device: btf.offset("sk_buff", &["dev"])?,
+        network: btf.offset("net_device", &["nd_net", "net"])?,
+        inode: btf.offset("net", &["ns", "inum"])?,
+    })
 }
 
 fn judge(btf: &Btf<'_>, own_network: u32) -> Option<TaskLayout> {

@@ -12,6 +12,7 @@ use aya::{
 use netobs_common::{
     counters::{FlowCounters, PathCounters},
     endpoint::Party,
+    inner::InnerKey,
     interface::Interface,
     key::{AddressKey, FlowKey, PathKey, PrefixKey, SkipKey},
     maps,
@@ -48,6 +49,9 @@ pub struct Kernel {
     pub(super) ports: HashMap<MapData, [u8; size_of::<BoundPort>()], [u8; size_of::<SocketOwner>()]>,
     pub(super) spill: PerCpuArray<MapData, [u8; SPILL_SIZE]>,
     pub(super) interfaces: HashMap<MapData, u32, [u8; size_of::<Interface>()]>,
+    pub(super) inner: HashMap<MapData, [u8; size_of::<InnerKey>()], [u8; size_of::<Interface>()]>,
+    /// Whether this kernel says where a device keeps its namespace.
+    pub(super) knows_devices: bool,
     /// Written after every change of `interfaces`, with its number.
     pub(super) generation: (Array<MapData, u32>, u32),
     pub(super) addresses: HashMap<MapData, [u8; size_of::<AddressKey>()], [u8; size_of::<Party>()]>,
@@ -70,10 +74,13 @@ impl Kernel {
         raise_memlock();
         let coarse_clock = u8::from(has_coarse_clock());
         let layout = layout::task(options.own_network);
+        let device = layout::device();
+        let inner_layout = device.unwrap_or_default();
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(maps::FLOWS, options.max_flows)
             .override_global("COARSE_CLOCK", &coarse_clock, true)
             .override_global("TASK_LAYOUT", pod::bytes(&layout), true)
+            .override_global("DEVICE_LAYOUT", pod::bytes(&inner_layout), true)
             .load(object)
             .context("loading the kernel side")?;
         for name in [INGRESS, EGRESS] {
@@ -96,6 +103,8 @@ impl Kernel {
             ports: take(maps::PORTS)?.try_into()?,
             spill: take(maps::SPILL)?.try_into()?,
             interfaces: take(maps::INTERFACES)?.try_into()?,
+            inner: take(maps::INNER)?.try_into()?,
+            knows_devices: device.is_some(),
             generation: (take(maps::GENERATION)?.try_into()?, 0),
             addresses: take(maps::ADDRESSES)?.try_into()?,
             prefixes: take(maps::PREFIXES)?.try_into()?,

@@ -5,6 +5,7 @@ mod btf;
 mod cleanup;
 mod clsact;
 mod drain;
+mod inside;
 mod layout;
 mod load;
 #[cfg(feature = "kernel-log")]

@@ -101,7 +101,7 @@ fn is_absent(error: &MapError) -> bool {
     }
 }
 
-fn array<T: Pod, const N: usize>(value: &T) -> [u8; N] {
+pub(super) fn array<T: Pod, const N: usize>(value: &T) -> [u8; N] {
     let mut bytes = [0; N];
     bytes.copy_from_slice(pod::bytes(value));
     bytes

@@ -25,8 +25,9 @@ pub fn place(conversation: &Conversation, direction: HopDirection, interfaces: &
     }
     let owned_by = |endpoint: EndpointId, hook: Hook| {
         places.iter().copied().find(|place| {
-            let owner = interfaces.get(place.interface).and_then(|interface| interface.owner());
-            place.hook == hook && owner == Some(endpoint)
+            // Inside is detail: the host's end of the pair says the same, and says it of everybody.
+            let interface = interfaces.get(place.interface).filter(|one| !one.is_inside());
+            place.hook == hook && interface.and_then(|one| one.owner()) == Some(endpoint)
         })
     };
     let of_role = |role: Role, hook: Hook| {

@@ -39,11 +39,18 @@ pub fn first(conversation: &Conversation, direction: HopDirection, interfaces: &
 fn rank(interface: &Observed, hook: Hook) -> u16 {
     let height = u16::from(interface.height);
     match (interface.role(), hook) {
+        // Out of the sender's own stack first, into the receiver's last.
+        (role, Hook::EGRESS) if interface.is_inside() && role != Role::LOOPBACK => 0,
+        (role, Hook::INGRESS) if interface.is_inside() && role != Role::LOOPBACK => u16::MAX - 1,
         (Role::LOOPBACK, Hook::INGRESS) => 1,
         (Role::LOOPBACK, _) => 0,
         (_, Hook::INGRESS) => 2 + height,
         _ => 2 * u16::from(u8::MAX) - height,
     }
+}
+
+fn is_inside(hop: &Sighting, interfaces: &Interfaces) -> bool {
+    interfaces.get(hop.key.interface).is_some_and(Observed::is_inside)
 }
 
 /// The times a packet passes through this host: more than one where it is sent to an endpoint that routes it, a
@@ -59,10 +66,10 @@ impl Passes {
         let ifindex = |one: &Sighting| interfaces.get(one.key.interface).map_or(0, |one| one.ifindex);
         let mut begins: Vec<(u32, u64)> = hops
             .iter()
-            .filter(|one| one.key.hook == Hook::INGRESS)
+            .filter(|one| one.key.hook == Hook::INGRESS && !is_inside(one, interfaces))
             .map(|one| (ifindex(one), one.first_seen))
             .filter(|(index, _)| {
-                let came_by = |one: &&&Sighting| one.key.hook == Hook::EGRESS;
+                let came_by = |one: &&&Sighting| one.key.hook == Hook::EGRESS && !is_inside(one, interfaces);
                 hops.iter().filter(came_by).any(|one| one.latest.ingress_ifindex == *index && *index != 0)
             })
             .collect();
@@ -75,6 +82,9 @@ impl Passes {
 
     fn of_hop(&self, hop: &Sighting, interfaces: &Interfaces) -> usize {
         let last = self.begins.len().saturating_sub(1);
+        if is_inside(hop, interfaces) {
+            return if hop.key.hook == Hook::EGRESS { 0 } else { last };
+        }
         if hop.key.hook == Hook::INGRESS {
             let index = interfaces.get(hop.key.interface).map_or(0, |one| one.ifindex);
             let own = self.begins.iter().position(|(begin, _)| *begin == index);
@@ -131,6 +141,26 @@ mod tests {
             format!("{name} {}", if hop.key.hook == IN { "I" } else { "E" })
         };
         hops(&one, HopDirection::Forward, &all).iter().map(written).collect()
+    }
+
+    #[test]
+    fn out_of_the_senders_stack_first_and_into_the_receivers_last() {
+        let mut all = Interfaces::default();
+        let mut one = Conversation::new("f1".into(), tcp("10.0.0.2:40000", "10.0.0.3:80"), None);
+        // Indexes inside are the host's too, and mean other interfaces there.
+        for (index, name, inside, hook, time) in
+            [(2, "eth0", 1, IN, 1), (5, "vb", 0, OUT, 2), (4, "va", 0, IN, 3), (2, "eth0", 1, OUT, 4)]
+        {
+            let number = all.begin(index, name);
+            let kernel = Interface { id: number, role: Role::VETH, inside, ..Interface::default() };
+            all.get_mut(number).unwrap().kernel = kernel;
+            let key = FlowKey { interface: number, hook, ..FlowKey::default() };
+            let read = FlowCounters { first_seen: time, ..FlowCounters::default() };
+            one.sightings.push(Sighting::new(key, true, read));
+        }
+        let names: Vec<_> =
+            hops(&one, HopDirection::Forward, &all).iter().map(|hop| hop.key.interface).collect();
+        assert_eq!(names, [4, 3, 2, 1]);
     }
 
     const CARD: (u32, &str, Role, u8) = (2, "eth0", Role::UPLINK, 0);

@@ -160,6 +160,8 @@ pub struct HopRow {
     pub interface: Arc<str>,
     /// Interface index.
     pub ifindex: u32,
+    /// The endpoint inside whose network stack the interface is; `null` on the host's own.
+    pub inside: Option<Arc<str>>,
     /// Which hook.
     pub hook: HookName,
     /// What the interface is for.

@@ -36,6 +36,8 @@ pub struct NamespaceReader {
     inside: HashMap<u64, Inside>,
     hidden: usize,
     refused: Option<Arc<str>>,
+    /// Whether namespaces without an interface of ours are entered too.
+    all: bool,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,12 @@ struct Inside {
 }
 
 impl NamespaceReader {
+    /// One that enters every namespace, those of which no interface of ours says anything among them.
+    #[must_use]
+    pub fn of_all() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
     /// Every network namespace but our own, each with a process in it and those of `pids` that are. Those that interfaces of ours lead to are entered, if that is
     /// allowed; [`NamespaceReader::refused`] says if it is not.
     ///
@@ -73,7 +81,7 @@ impl NamespaceReader {
 
     async fn enter(&mut self, found: &[Namespace], now: Instant) {
         let due = found.iter().filter(|namespace| {
-            namespace.nsid.is_some()
+            (self.all || namespace.nsid.is_some())
                 && self.inside.get(&namespace.inode).is_none_or(|one| now - one.read >= INSIDE_LASTS)
         });
         let due: Vec<&Namespace> = due.take(ENTERED_LIMIT).collect();
@@ -157,7 +165,9 @@ fn process(pid: u32) -> Option<(u64, Process)> {
     })
 }
 
-fn file_of(namespace: &Namespace) -> PathBuf {
+/// The file by which a namespace can be opened: of a process in it, else where it is mounted.
+#[must_use]
+pub fn file_of(namespace: &Namespace) -> PathBuf {
     match (&namespace.path, namespace.processes.first()) {
         (_, Some(process)) => namespaces::file_of(process.pid),
         (Some(path), None) => PathBuf::from(&**path),

@@ -39,6 +39,11 @@ pub struct Layer {
     #[arg(long, env = "NETOBS_UPLINK", value_name = "INTERFACE", value_delimiter = ',')]
     pub uplink: Vec<String>,
 
+    /// Observe interfaces inside network namespaces too, `lo` and macvlan among them; needs CAP_SYS_ADMIN and
+    /// CAP_SYS_PTRACE [default: false]
+    #[arg(long, env = "NETOBS_INSIDE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub inside: Option<bool>,
+
     /// UDP port of VXLAN to look into, beside the devices' own, 4789 and 8472; may be repeated
     #[arg(long, env = "NETOBS_VXLAN_PORT", value_name = "PORT", value_delimiter = ',')]
     pub vxlan_port: Vec<u16>,
@@ -96,6 +101,7 @@ impl Layer {
             max_series: self.max_series.or(below.max_series),
             max_flows: self.max_flows.or(below.max_flows),
             uplink: if self.uplink.is_empty() { below.uplink } else { self.uplink },
+            inside: self.inside.or(below.inside),
             vxlan_port: if self.vxlan_port.is_empty() { below.vxlan_port } else { self.vxlan_port },
             network: if self.network.is_empty() { below.network } else { self.network },
             node: if self.node.is_empty() { below.node } else { self.node },

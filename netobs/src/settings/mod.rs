@@ -66,6 +66,8 @@ pub struct Settings {
     /// Interfaces that lead outside; none: the default routes'.
     #[serde(rename = "uplink")]
     pub uplinks: Vec<String>,
+    /// Whether interfaces inside endpoints are observed too.
+    pub inside: bool,
     /// UDP ports of VXLAN that are looked into beside the devices' own and the usual ones.
     #[serde(rename = "vxlan_port")]
     pub vxlan_ports: Vec<u16>,
@@ -156,6 +158,7 @@ impl Settings {
             networks: named("network", &layer.network)?,
             nodes: named("node", &layer.node)?,
             uplinks: layer.uplink,
+            inside: layer.inside.unwrap_or(false),
             vxlan_ports: layer.vxlan_port,
             attach: layer.attach.unwrap_or_default(),
             log_level: layer.log_level.unwrap_or_default(),
