@@ -2,7 +2,7 @@
 //!
 //! Modules in the order data flows; imports point to the pure middle (`ARCHITECTURE.md`):
 //! the world is read in `kernel` and `host`, judged in `flow`, `identity` and `path`,
-//! published as one `report` a tick, and shown by `export`, `api` and `top`.
+//! published as one `report` a tick, and shown by `export`, `api`, `map` and `top`.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod agent;
@@ -20,6 +20,7 @@ pub mod host;
 pub mod identity;
 pub mod instance;
 pub mod kernel;
+pub mod map;
 pub mod path;
 pub mod report;
 pub mod runtime;

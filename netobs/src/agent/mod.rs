@@ -5,6 +5,7 @@ mod conntrack;
 mod elsewhere;
 mod inside;
 mod interfaces;
+mod links;
 mod names;
 mod observer;
 mod placement;

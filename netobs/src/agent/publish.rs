@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use netobs_common::{counters::Counters, endpoint::EndpointId, hook::Hook};
 
-use super::{names, observer::Observer, placement::Placed};
+use super::{links, names, observer::Observer, placement::Placed};
 use crate::{
     collector::{Baseline, Collector, Coverage, in_our_bytes},
     host::{
@@ -248,5 +248,6 @@ pub(super) fn report(
     let shown = observer.registry.endpoints().into_iter().filter(|one| !hidden.contains(&one.number));
     let mut endpoints: Vec<_> = shown.map(|one| names::row(&one)).collect();
     endpoints.sort_by(|one, other| one.id.cmp(&other.id));
-    Report { time, node: Arc::clone(&observer.node), interval, endpoints, flows, totals, health }
+    let links = links::rows(&observer.facts, &observer.uplinks);
+    Report { time, node: Arc::clone(&observer.node), interval, endpoints, links, flows, totals, health }
 }

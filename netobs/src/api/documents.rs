@@ -37,6 +37,11 @@ pub(super) fn status(report: &Report) -> anyhow::Result<Bytes> {
     json(&report.status_document())
 }
 
+/// `/api/v1/map`.
+pub(super) fn map(report: &Report) -> anyhow::Result<Bytes> {
+    json(&crate::map::build(report))
+}
+
 fn json(document: &impl Serialize) -> anyhow::Result<Bytes> {
     let mut text = serde_json::to_vec(document)?;
     text.push(b'\n');

@@ -52,6 +52,7 @@ fn api() -> Router<Arc<Faces>> {
         .route("/api/v1/endpoints", get(endpoints))
         .route("/api/v1/flows", get(flows))
         .route("/api/v1/flows/follow", get(follow))
+        .route("/api/v1/map", get(map))
         .route("/api/v1/status", get(status))
         .fallback(not_found)
 }
@@ -61,6 +62,7 @@ async fn front() -> &'static str {
      /api/v1/endpoints     who is on this host\n\
      /api/v1/flows         conversations, the busiest first; ?endpoint= &kind= &path= &verdict= &address= &port= &limit=\n\
      /api/v1/flows/follow  one line for each conversation that changes; the same filters\n\
+     /api/v1/map           who hangs where on this host, and what flows between them\n\
      /api/v1/status        what the agent sees of this host, and what it does not\n\
      /healthz  /readyz     is it alive, has it begun to observe\n\n\
      Metrics are on a port of their own (--metrics-listen). `netobs top` shows the same on a terminal.\n"
@@ -99,6 +101,10 @@ async fn metrics_page(State(faces): Shared, headers: HeaderMap) -> Response {
 
 async fn endpoints(State(faces): Shared) -> Response {
     body("application/json", faces.endpoints().await)
+}
+
+async fn map(State(faces): Shared) -> Response {
+    body("application/json", faces.map().await)
 }
 
 async fn status(State(faces): Shared) -> Response {

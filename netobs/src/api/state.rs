@@ -36,6 +36,7 @@ pub struct Faces {
     exporter: Arc<Mutex<Exporter>>,
     endpoints: Cache,
     flows: Cache,
+    map: Cache,
     status: Cache,
     open_metrics: Cache,
     classic: Cache,
@@ -55,6 +56,7 @@ impl Faces {
             exporter: Arc::new(Mutex::new(Exporter::new(settings))),
             endpoints: Cache::default(),
             flows: Cache::default(),
+            map: Cache::default(),
             status: Cache::default(),
             open_metrics: Cache::default(),
             classic: Cache::default(),
@@ -69,7 +71,8 @@ impl Faces {
         while reports.changed().await.is_ok() {
             self.pulse.beat(Instant::now());
             let current = Arc::clone(&reports.borrow_and_update());
-            for cache in [&self.endpoints, &self.flows, &self.status, &self.open_metrics, &self.classic] {
+            let bodies = [&self.endpoints, &self.flows, &self.map, &self.status];
+            for cache in bodies.into_iter().chain([&self.open_metrics, &self.classic]) {
                 cache.expire(&current);
             }
         }
@@ -105,6 +108,10 @@ impl Faces {
 
     pub(super) async fn endpoints(&self) -> anyhow::Result<Bytes> {
         self.endpoints.get(&self.report(), |report| documents::endpoints(&report)).await
+    }
+
+    pub(super) async fn map(&self) -> anyhow::Result<Bytes> {
+        self.map.get(&self.report(), |report| documents::map(&report)).await
     }
 
     pub(super) async fn status(&self) -> anyhow::Result<Bytes> {

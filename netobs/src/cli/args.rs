@@ -42,6 +42,8 @@ pub enum Command {
     Endpoints(EndpointsArgs),
     /// Show flows now, or as they change
     Flows(FlowsArgs),
+    /// Draw this host: who hangs where, and what flows between them
+    Map(MapArgs),
     /// Say what this kernel, these privileges and these sockets allow, what is missing, and what to do
     Doctor(DoctorArgs),
     /// Remove everything on this host that is netobs's; may be repeated
@@ -164,6 +166,18 @@ impl FilterArgs {
     }
 }
 
+/// `netobs map`.
+#[derive(Args, Debug)]
+pub struct MapArgs {
+    /// How it is drawn
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: MapOutput,
+
+    /// Draw every endpoint, where there are many too; json always has them all
+    #[arg(long)]
+    pub all: bool,
+}
+
 /// `netobs doctor`.
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
@@ -204,6 +218,18 @@ pub enum StreamOutput {
     Json,
     /// One object a line for each row
     Jsonl,
+}
+
+/// How the map is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum MapOutput {
+    /// For any viewer of Markdown
+    #[default]
+    Mermaid,
+    /// For Graphviz
+    Dot,
+    /// One object, schema netobs/v1
+    Json,
 }
 
 /// A closed set of words, for the help text, completion and the error message.

@@ -10,6 +10,7 @@ use crate::{
     doctor::DoctorDocument,
     export,
     failure::Failure,
+    map::MapDocument,
     report::{EndpointsDocument, FlowsDocument, StatusDocument},
 };
 
@@ -43,6 +44,7 @@ fn documents() -> anyhow::Result<Vec<(String, String)>> {
         ("commands.md".to_owned(), commands_document::commands()),
         ("schema/endpoints.json".to_owned(), schema::<EndpointsDocument>()?),
         ("schema/flows.json".to_owned(), schema::<FlowsDocument>()?),
+        ("schema/map.json".to_owned(), schema::<MapDocument>()?),
         ("schema/status.json".to_owned(), schema::<StatusDocument>()?),
         ("schema/doctor.json".to_owned(), schema::<DoctorDocument>()?),
     ])

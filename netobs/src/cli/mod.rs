@@ -9,6 +9,7 @@ mod doctor;
 mod endpoints;
 mod flows;
 mod logging;
+mod map;
 mod output;
 mod top;
 mod usage;
@@ -71,6 +72,7 @@ fn run(engine: Engine, cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Top(arguments) => top::run(engine, cli, arguments)?,
         Command::Endpoints(arguments) => endpoints::run(cli, arguments)?,
         Command::Flows(arguments) => flows::run(engine, cli, arguments)?,
+        Command::Map(arguments) => map::run(cli, arguments)?,
         Command::Doctor(arguments) => return doctor::run(cli, arguments),
         Command::Cleanup => cleanup::run(engine, cli)?,
         Command::Completions { shell } => completions(*shell)?,

@@ -3,6 +3,8 @@
 mod endpoints;
 mod flows;
 mod health;
+mod links;
+mod map;
 mod names;
 mod status;
 mod totals;
@@ -19,6 +21,8 @@ pub use flows::{
     Tcp, TcpState,
 };
 pub use health::{ConntrackUse, Health, InterfaceCounts, InterfaceState, MapUse, SourceState, Unseen};
+pub use links::LinkRow;
+pub use map::{EdgeRole, NodeKind};
 pub use names::{
     Close, Direction, EvidenceKind, HookName, HopName, InitiatorBy, KindName, Nat, Outcome, Path,
     ProtocolName, Reporter, RoleName, Verdict, Via,
@@ -42,6 +46,8 @@ pub struct Report {
     pub interval: Duration,
     /// Everybody on this host, by id.
     pub endpoints: Vec<EndpointRow>,
+    /// The host's interfaces, by index.
+    pub links: Vec<LinkRow>,
     /// Conversations alive, or ended less than 30 s ago; the busiest first.
     pub flows: Vec<FlowRow>,
     /// Counters and gauges for the metrics, since the agent's start.
@@ -59,6 +65,7 @@ impl Report {
             node,
             interval: Duration::from_secs(1),
             endpoints: Vec::new(),
+            links: Vec::new(),
             flows: Vec::new(),
             totals: Totals::default(),
             health: Health::default(),

@@ -43,6 +43,8 @@ macro_rules! words {
     };
 }
 
+pub(super) use words;
+
 words! {
     /// What an endpoint is.
     KindName {
