@@ -47,8 +47,8 @@ impl Edges<'_> {
                 (edge.role, edge.interface) = (one.role, one.interface.clone());
             }
         }
-        for (overlay, lower) in &self.places.underlays {
-            self.between(overlay, lower);
+        for (overlay, beside) in &self.places.overlays {
+            self.between(overlay, beside);
         }
         for uplink in &self.places.uplinks {
             self.between(uplink, &OUTSIDE.into());

@@ -22,7 +22,7 @@ const DEVICES_GROUP: &str = "group/devices";
 /// How ids of quiet endpoints that are drawn as one begin.
 const QUIET_GROUPS: &str = "group/quiet/";
 
-/// The same map with about [`MOST`] nodes, never 40; unchanged where it has no more.
+/// The same map with about 30 nodes, never 40; unchanged where it has no more.
 #[must_use]
 pub fn fold(document: MapDocument) -> MapDocument {
     if document.nodes.len() <= MOST {

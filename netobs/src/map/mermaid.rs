@@ -28,6 +28,10 @@ pub fn mermaid(map: &MapDocument) -> String {
     for line in &picture.lines {
         page.line(line);
     }
+    // Mermaid lays a box that no line leaves over the lines of others.
+    for (inner, outer) in &picture.apart {
+        page.put(1, &format!("n{inner} ~~~ n{outer}"));
+    }
     page.styles(&picture.lines);
     page.text
 }
@@ -53,8 +57,6 @@ impl Page {
             return;
         }
         self.put(depth, &format!("subgraph b{}[\"{}\"]", shape.number, escaped(&shape.title)));
-        // Else a box that no line leaves is drawn across (Mermaid 11).
-        self.put(depth + 1, "direction LR");
         self.boxes.entry(background(shape.kind)).or_default().push(shape.number);
         for one in &shape.inside {
             self.shape(one, depth + 1);

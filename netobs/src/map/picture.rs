@@ -24,6 +24,8 @@ const MEMBER: usize = 16;
 pub(super) struct Picture {
     pub(super) shapes: Vec<Shape>,
     pub(super) lines: Vec<Line>,
+    /// Boxes that no line leaves, by the node in them, each with the uplink, in front of which it belongs.
+    pub(super) apart: Vec<(usize, usize)>,
 }
 
 /// A node, and the box around what hangs in it.
@@ -52,7 +54,7 @@ pub(super) struct Line {
     pub(super) tone: Tone,
     /// 1 to 5.
     pub(super) width: u8,
-    /// Whether no flow passes.
+    /// Whether nothing passes of which anything could be said.
     pub(super) is_silent: bool,
 }
 
@@ -71,9 +73,36 @@ impl Picture {
         }
         let shapes = drawing.shapes(None);
         let loops = |edge: &&MapEdge| edge.from == edge.to;
-        let lines =
+        let lines: Vec<_> =
             map.edges.iter().filter(|edge| !loops(edge)).filter_map(|edge| drawing.line(edge)).collect();
-        Self { shapes, lines }
+        let apart = apart(&shapes, &lines);
+        Self { shapes, lines, apart }
+    }
+}
+
+fn apart(shapes: &[Shape], lines: &[Line]) -> Vec<(usize, usize)> {
+    let mut all = Vec::new();
+    for shape in shapes {
+        shape.collect(&mut all);
+    }
+    let Some(outward) = all.iter().find(|shape| shape.kind == NodeKind::Uplink) else { return Vec::new() };
+    let boxes = all.iter().filter(|shape| !shape.inside.is_empty() && shape.kind != NodeKind::Host);
+    let apart = boxes.filter(|shape| {
+        let mut within = Vec::new();
+        shape.collect(&mut within);
+        let holds = |number| within.iter().any(|one| one.number == number);
+        shape.is_drawn && !lines.iter().any(|line| holds(line.from) != holds(line.to))
+    });
+    apart.map(|shape| (shape.number, outward.number)).collect()
+}
+
+impl Shape {
+    /// A shape and everything inside it.
+    fn collect<'s>(&'s self, into: &mut Vec<&'s Self>) {
+        into.push(self);
+        for one in &self.inside {
+            one.collect(into);
+        }
     }
 }
 
@@ -142,7 +171,7 @@ impl<'a> Drawing<'a> {
             text,
             tone: Tone::of(edge.verdict),
             width: width(edge.bits_per_second),
-            is_silent: edge.flows == 0,
+            is_silent: edge.bits_per_second <= 0.0 && edge.verdict == Verdict::Unknown,
         })
     }
 }

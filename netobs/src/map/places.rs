@@ -15,6 +15,11 @@ pub(super) const NAT: &str = "nat";
 /// The id of whoever is outside and has no name.
 pub(super) const OUTSIDE: &str = "external";
 
+/// The id of the side of a flow that is a group: multicast, broadcast.
+pub(super) const GROUP: &str = "group";
+/// The id of the side of a flow that is not known.
+pub(super) const UNKNOWN: &str = "unknown";
+
 /// How an endpoint hangs on the host.
 #[derive(Clone, Debug)]
 pub(super) struct Attachment {
@@ -31,8 +36,8 @@ pub(super) struct Attachment {
 pub(super) struct Places {
     pub(super) nodes: BTreeMap<Arc<str>, MapNode>,
     pub(super) attachments: BTreeMap<Arc<str>, Vec<Attachment>>,
-    /// Overlays and the device each one sends by.
-    pub(super) underlays: Vec<(Arc<str>, Arc<str>)>,
+    /// Overlays, each with the device it sends by and the bridge it is a port of.
+    pub(super) overlays: Vec<(Arc<str>, Arc<str>)>,
     pub(super) uplinks: Vec<Arc<str>>,
     at: HashMap<u32, Arc<str>>,
 }
@@ -43,7 +48,7 @@ impl Places {
         let mut places = Self {
             nodes: BTreeMap::new(),
             attachments: BTreeMap::new(),
-            underlays: Vec::new(),
+            overlays: Vec::new(),
             uplinks: Vec::new(),
             at: HashMap::new(),
         };
@@ -64,8 +69,6 @@ impl Places {
 
     /// Interfaces that are nodes, then for the others the node they lead to.
     fn devices(&mut self, report: &Report) {
-        let by_index: HashMap<u32, &LinkRow> = report.links.iter().map(|link| (link.ifindex, link)).collect();
-        let below = |link: &LinkRow| link.lower.and_then(|index| by_index.get(&index).copied());
         // Devices nobody observes are nodes only where somebody hangs on them.
         let on_them = report.endpoints.iter().flat_map(|one| &one.interfaces).map(|one| one.ifindex);
         let macvlans = report.links.iter().filter(|link| link.role == Some(RoleName::Macvlan));
@@ -87,11 +90,10 @@ impl Places {
         }
         self.uplinks.sort();
         for link in report.links.iter().filter(|link| link.role == Some(RoleName::Overlay)) {
-            if let (Some(id), Some(lower)) = (self.at.get(&link.ifindex), below(link))
-                && let Some(lower) = self.at.get(&lower.ifindex)
-            {
-                self.underlays.push((Arc::clone(id), Arc::clone(lower)));
-            }
+            let Some(id) = self.at.get(&link.ifindex) else { continue };
+            let beside = [link.lower, link.bridge].into_iter().flatten();
+            let pairs = beside.filter_map(|index| Some((Arc::clone(id), Arc::clone(self.at.get(&index)?))));
+            self.overlays.extend(pairs);
         }
         for link in &report.links {
             if self.at.contains_key(&link.ifindex) {

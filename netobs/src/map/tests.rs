@@ -135,6 +135,26 @@ fn a_translation_no_hop_shows_stands_beside_the_hosts_socket_or_before_the_uplin
 }
 
 #[test]
+fn an_encapsulation_is_no_translation() {
+    let mut site = Site::new();
+    site.bridge(3, "cni0");
+    site.link(6, "vx100", "vxlan", Some(RoleName::Overlay), Some(3)).lower = Some(2);
+    site.container("a", 10, Some(3));
+    site.flow("container/a", "pod/shop/far", Path::Overlay, &[10, 3, 6, 2]).translated(Nat::Snat, 3);
+    let there = build(&site.0);
+    for (from, to) in [("bridge/cni0", "nat"), ("nat", "overlay/vx100"), ("overlay/vx100", "uplink/up0")] {
+        assert_eq!(edge(&there, from, to).flows, 1);
+    }
+    assert_eq!(edge(&there, "uplink/up0", "pod/shop/far").role, EdgeRole::Uplink);
+    assert_eq!(edge(&there, "bridge/cni0", "overlay/vx100").flows, 0, "a port of it, without traffic");
+    site.0.flows.clear();
+    site.flow("pod/shop/far", "container/a", Path::Overlay, &[2, 6, 3, 10])
+        .translated(Nat::Dnat, 1)
+        .reporter = Reporter::Destination;
+    assert_eq!(pairs(&build(&site.0)), pairs(&there), "the same way back");
+}
+
+#[test]
 fn the_worst_verdict_is_told() {
     let map = build(&small());
     assert_eq!(edge(&map, "container/lonely", "bridge/br-backend").verdict, Verdict::Refused);
@@ -203,6 +223,8 @@ fn whoever_is_elsewhere_hangs_nowhere_and_a_group_is_nobody() {
         "224.0.0.251".parse().unwrap();
     site.flow("container/gone", "container/a", Path::RoutedLocal, &[10]);
     site.flow("pod/shop/far", "container/a", Path::RoutedRemote, &[2, 10]).reporter = Reporter::Destination;
+    let from_nowhere = site.flow("external", "group", Path::Uplink, &[10]);
+    from_nowhere.source.address = "::".parse().unwrap();
     let map = build(&site.0);
     let pod = node(&map, "pod/shop/cart");
     assert_eq!((&*pod.name, pod.namespace.as_deref(), &pod.parent), ("cart", Some("shop"), &None));
@@ -210,6 +232,7 @@ fn whoever_is_elsewhere_hangs_nowhere_and_a_group_is_nobody() {
     assert_eq!(parent(&map, "container/gone"), "host", "it was here a moment ago");
     assert!(!map.nodes.iter().any(|node| *node.id == *"group"));
     assert_eq!(edge(&map, "container/a", "host").flows, 4);
+    assert!(!pairs(&map).contains(&("host", "external")), "an address of one segment is not outside");
 }
 
 #[test]
@@ -294,6 +317,17 @@ fn a_picture_of_a_hundred_endpoints() {
 }
 
 #[test]
+fn a_bridge_nothing_leaves_stands_in_front_of_the_uplink_all_the_same() {
+    let mut site = Site::new();
+    site.bridge(3, "docker0");
+    site.container("a", 10, Some(3));
+    let map = build(&site.0);
+    assert_eq!(mermaid(&map).matches(" ~~~ ").count(), 1, "{}", mermaid(&map));
+    site.flow("container/a", "external", Path::Uplink, &[10, 3, 2]);
+    assert!(!mermaid(&build(&site.0)).contains("~~~"));
+}
+
+#[test]
 fn pictures_of_a_small_host() {
     let map = build(&small());
     insta::assert_snapshot!("mermaid_small", mermaid(&map));
@@ -322,7 +356,7 @@ fn a_document_that_leads_in_circles_is_drawn_without_them() {
 
 /// Every line of a mermaid picture has one of few shapes, whatever the names are.
 fn is_mermaid(line: &str) -> bool {
-    let words = ["flowchart LR", "direction LR", "end"];
+    let words = ["flowchart LR", "end"];
     let line = line.trim_start();
     let quotes = line.matches('"').count();
     let safe = |text: &str| {

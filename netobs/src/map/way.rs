@@ -2,8 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::places::{HOST, NAT, Places};
-use crate::report::{FlowRow, HopDirection, HopRow, KindName, Nat, NodeKind, Party, Path, Reporter};
+use super::places::{GROUP, HOST, NAT, OUTSIDE, Places, UNKNOWN};
+use crate::report::{FlowRow, HopDirection, HopRow, Nat, NodeKind, Party, Path, Reporter, RoleName};
 
 /// The way of a flow. Its sides must have been met.
 pub(super) fn of(flow: &FlowRow, places: &Places) -> Vec<Arc<str>> {
@@ -14,8 +14,10 @@ pub(super) fn of(flow: &FlowRow, places: &Places) -> Vec<Arc<str>> {
     let mut is_told = !translated;
     for hop in hops {
         let Some(place) = places.at(hop.ifindex) else { continue };
-        let changed =
-            before.is_some_and(|one| (&one.source, &one.destination) != (&hop.source, &hop.destination));
+        let changed = before.is_some_and(|before| {
+            (&before.source, &before.destination) != (&hop.source, &hop.destination)
+                && !is_wrapped([before.role, hop.role])
+        });
         if changed && !is_told {
             way.push(NAT.into());
             is_told = true;
@@ -39,6 +41,11 @@ pub(super) fn of(flow: &FlowRow, places: &Places) -> Vec<Arc<str>> {
     way
 }
 
+/// Whether a packet is encapsulated between two hops, which shows another tuple and translates none.
+fn is_wrapped(roles: [RoleName; 2]) -> bool {
+    roles.contains(&RoleName::Overlay) && roles.contains(&RoleName::Uplink)
+}
+
 /// The hops of the direction that was seen, in the order from source to destination.
 fn hops(flow: &FlowRow) -> Vec<&HopRow> {
     let of = |direction| flow.hops.iter().filter(move |hop| hop.direction == direction);
@@ -46,19 +53,23 @@ fn hops(flow: &FlowRow) -> Vec<&HopRow> {
     if forward.is_empty() { of(HopDirection::Reply).rev().collect() } else { forward }
 }
 
-/// The node of a side; none for a broadcast or a group, which is nobody.
+/// The node of a side; none where it is nobody.
 fn end(party: &Party, places: &Places) -> Option<Arc<str>> {
-    places.nodes.contains_key(&party.endpoint).then(|| Arc::clone(&party.endpoint))
+    let is_drawn = is_somebody(party) && places.nodes.contains_key(&party.endpoint);
+    is_drawn.then(|| Arc::clone(&party.endpoint))
 }
 
-/// Whether a side of a flow is somebody: no group, no broadcast, no address still unset.
+/// Whether a side of a flow is somebody. A group is nobody, nor is who has no name and an address that means something
+/// on one segment only: it would be drawn as the outside, and is none.
 pub(super) fn is_somebody(party: &Party) -> bool {
-    let nobody = match party.address {
-        IpAddr::V4(address) => address.is_multicast() || address.is_broadcast() || address.is_unspecified(),
-        IpAddr::V6(address) => address.is_multicast() || address.is_unspecified(),
+    let nowhere = match party.address {
+        IpAddr::V4(one) => {
+            one.is_multicast() || one.is_broadcast() || one.is_unspecified() || one.is_link_local()
+        }
+        IpAddr::V6(one) => one.is_multicast() || one.is_unspecified() || one.is_unicast_link_local(),
     };
-    let unknown = party.kind == KindName::Unknown && !party.endpoint.contains('/');
-    !(unknown && (nobody || &*party.endpoint == "group"))
+    let unnamed = matches!(&*party.endpoint, OUTSIDE | UNKNOWN);
+    &*party.endpoint != GROUP && !(unnamed && nowhere)
 }
 
 /// Whether source and destination are on this host, for those that are no endpoints any more.
@@ -101,12 +112,13 @@ fn go(way: &mut Vec<Arc<str>>, place: &Arc<str>) {
 /// uplink and the rest, else where the path turns.
 fn translate(way: &mut Vec<Arc<str>>, places: &Places) {
     let Some(last) = way.len().checked_sub(1) else { return };
-    let uplink = way.iter().position(|one| places.is_uplink(one));
-    let at = match uplink {
+    let is_outward = |one: &Arc<str>| places.is_uplink(one) || places.kind(one) == NodeKind::Overlay;
+    let comes_in = places.rank(&way[0]) == 6;
+    let out = if comes_in { way.iter().rposition(is_outward) } else { way.iter().position(is_outward) };
+    let at = match out {
         _ if way.first().is_some_and(|one| **one == *HOST) => 1,
         _ if way.last().is_some_and(|one| **one == *HOST) => last,
-        Some(at) if places.kind(&way[0]) != NodeKind::External && places.rank(&way[0]) < 6 => at,
-        Some(at) => at + 1,
+        Some(at) => at + usize::from(comes_in),
         None => {
             // Up to the attachment and back: nobody is a neighbour of the translation but places.
             let turn = 1.min(last);
