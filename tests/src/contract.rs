@@ -190,6 +190,53 @@ fn flow_fields(row: &Value) -> Result<()> {
     time("last_seen", &row["last_seen"])
 }
 
+/// Kinds of nodes of the map: those of endpoints, of what lies between them, and of several drawn as one.
+const NODE_KINDS: &[&str] = &[
+    "host",
+    "bridge",
+    "uplink",
+    "overlay",
+    "device",
+    "nat",
+    "vm",
+    "container",
+    "pod",
+    "external",
+    "unknown",
+    "group",
+];
+/// By what two neighbours on the map are connected: the roles of hops, and a translation.
+const EDGE_ROLES: &[&str] =
+    &["veth", "tap", "bridge", "overlay", "macvlan", "uplink", "loopback", "nat", "other"];
+
+/// The whole map: words, and that nodes and edges refer to nodes that are there.
+///
+/// # Errors
+/// With what deviates.
+pub fn map(answer: &Value) -> Result<()> {
+    let nodes = answer["nodes"].as_array().context("no list of nodes")?;
+    let ids: BTreeSet<_> = nodes.iter().filter_map(|node| node["id"].as_str()).collect();
+    ensure!(ids.len() == nodes.len(), "an id is missing, or given twice");
+    let there = |value: &Value| value.as_str().is_some_and(|id| ids.contains(id));
+    for node in nodes {
+        keys("a node", node, &["id", "kind", "name", "parent"])?;
+        ensure!(NODE_KINDS.iter().any(|kind| node["kind"] == *kind), "a kind: {node}");
+        ensure!(node["parent"].is_null() || there(&node["parent"]), "its parent is not there: {node}");
+    }
+    let mut pairs = BTreeSet::new();
+    for edge in answer["edges"].as_array().context("no list of edges")? {
+        keys("an edge", edge, &["from", "to", "role", "bits_per_second", "verdict"])?;
+        ensure!(there(&edge["from"]) && there(&edge["to"]), "an end is not there: {edge}");
+        ensure!(EDGE_ROLES.iter().any(|role| edge["role"] == *role), "a role: {edge}");
+        ensure!(edge["bits_per_second"].as_f64().is_some_and(|rate| rate >= 0.0), "a rate: {edge}");
+        word("verdict", &edge["verdict"])?;
+        let mut pair = [edge["from"].as_str(), edge["to"].as_str()];
+        pair.sort_unstable();
+        ensure!(pairs.insert(pair), "these two are neighbours twice: {edge}");
+    }
+    Ok(())
+}
+
 const PATH: &[&str] =
     &["source_kind", "destination_kind", "path", "nat", "protocol", "direction", "reporter"];
 const WORKLOAD: &[&str] = &[

@@ -25,6 +25,7 @@ pub mod machine_image;
 pub mod netns;
 pub mod packets;
 pub mod paged;
+pub mod pictures;
 pub mod place;
 pub mod pods;
 pub mod process;

@@ -52,6 +52,9 @@ pub const MACHINES: Tier = Tier {
 /// A real Prometheus.
 pub const PROMETHEUS: Tier =
     Tier { name: "prometheus", programs: &["prometheus", "promtool", "ip", "nsenter"], also: nothing };
+/// The parsers of the pictures of `netobs map`: Graphviz, and Mermaid under Node.
+pub const PICTURES: Tier =
+    Tier { name: "pictures", programs: &["dot", "node", "ip", "nsenter"], also: no_mermaid };
 /// A real terminal.
 pub const TERMINAL: Tier =
     Tier { name: "terminal", programs: &["tmux", "ip", "nsenter", "iperf3"], also: nothing };
@@ -64,6 +67,11 @@ pub const fn nothing() -> Option<String> {
 
 fn no_kernel() -> Option<String> {
     (!crate::machine_image::is_fetched()).then(|| "no kernel for machines was fetched".into())
+}
+
+fn no_mermaid() -> Option<String> {
+    let found = crate::pictures::mermaid();
+    found.is_none().then(|| "Mermaid was not fetched: run `cargo xtask setup --test`".into())
 }
 
 /// Whether the tiers can run here. Says SKIPPED and why where not.

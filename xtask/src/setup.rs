@@ -4,6 +4,7 @@ mod apt;
 pub(crate) mod compiler;
 mod guest_kernel;
 mod linker;
+mod mermaid;
 mod packages;
 pub(crate) mod toolchain;
 
@@ -57,6 +58,7 @@ pub(crate) fn prepare(purpose: Purpose, choice: &Choice) -> Result<Toolchain> {
     if purpose == Purpose::Test {
         packages::install()?;
         guest_kernel::prepare()?;
+        mermaid::prepare()?;
     }
     Ok(toolchain)
 }
