@@ -4,6 +4,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use netobs::map::{self, MapDocument};
 use netobs_tests::{
     contract,
     docker_site::{HOSTNET, LONELY, NONE, PLAIN, PUBLISHED, WEB},
@@ -15,7 +16,7 @@ use netobs_tests::{
     suite::{self, Case},
     traffic,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn main() -> ExitCode {
     let case = |name, check| Case { name, check };
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
             case("a_translation_stands_between_bridge_and_uplink", translation_stands_between),
             case("the_web_port_serves_the_same_map", the_web_port_serves_it),
             case("graphviz_and_mermaid_take_the_pictures", pictures_are_taken),
+            case("hostile_names_are_taken_too", hostile_names_are_taken),
             case("a_quiet_node_is_drawn_the_same_twice", quiet_is_the_same),
             case("a_crowd_becomes_a_picture_that_leaves_nobody_out", a_crowd_is_folded),
         ],
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
 
 type Check = fn(&Stage) -> Result<()>;
 
-fn map(stage: &Stage) -> Result<Value> {
+fn asked(stage: &Stage) -> Result<Value> {
     let answer = stage.agent.query(&["map"])?;
     contract::envelope(&answer)?;
     contract::map(&answer)?;
@@ -78,7 +80,7 @@ fn bridge(map: &Value, container: &str) -> Result<String> {
 }
 
 fn everybody_hangs(stage: &Stage) -> Result<()> {
-    let map = map(stage)?;
+    let map = asked(stage)?;
     let host = node(&map, "host")?;
     ensure!(host["kind"] == "host" && host["parent"].is_null(), "{host}");
     let endpoints = stage.agent.query(&["endpoints"])?;
@@ -106,7 +108,7 @@ fn rates_are_shown(stage: &Stage) -> Result<()> {
     let words = ["-c", &web, "-p", "5201", "-b", "40M", "-t", "20"];
     let _client = Background::start(&mut stage.place(PLAIN)?.command("iperf3", words), log.path())?;
     until("40 Mbit/s on both veths, and on no other", Duration::from_secs(15), || {
-        let map = map(stage)?;
+        let map = asked(stage)?;
         let docker = bridge(&map, WEB)?;
         for container in [WEB, PLAIN] {
             let rate = rate(&map, &id(container), &docker)?;
@@ -132,7 +134,7 @@ fn refusal_is_told(stage: &Stage) -> Result<()> {
     // Nobody listens there; the client's failure is what is wanted.
     traffic::connect(&stage.place(PLAIN)?, &target, 1, 10).err().context("somebody answered")?;
     until("the refusal", Duration::from_secs(10), || {
-        let map = map(stage)?;
+        let map = asked(stage)?;
         let verdict = &edge(&map, &id(PUBLISHED), &bridge(&map, PUBLISHED)?)?["verdict"];
         ensure!(verdict == "refused", "the verdict is {verdict}");
         let drawn = picture(stage, &[])?;
@@ -147,7 +149,7 @@ fn translation_stands_between(stage: &Stage) -> Result<()> {
     let _server = traffic::tcp_server(&stage.place(PUBLISHED)?, "0.0.0.0:80")?;
     traffic::connect(&stage.outside(), &format!("{NODE}:8080"), 1, 1000)?;
     until("the translation", Duration::from_secs(10), || {
-        let map = map(stage)?;
+        let map = asked(stage)?;
         let docker = bridge(&map, PLAIN)?;
         for (from, to, role) in
             [(&*docker, "nat", "nat"), ("nat", &*uplink, "nat"), (&*uplink, "external", "uplink")]
@@ -199,10 +201,56 @@ fn pictures_are_taken(stage: &Stage) -> Result<()> {
     ensure!(picture(stage, &[])?.starts_with("flowchart LR\n"), "Mermaid is what comes without a word");
     let hostile = "com.docker.compose.service=\"]; end %%{init}%% <b>`x`</b> \\\" } --> [(";
     stage.docker().start_container("hostile", &["--label", hostile], &["sleep", "1000"])?;
-    until("the container", Duration::from_secs(10), || node(&map(stage)?, "container/hostile").map(drop))?;
+    until("the container", Duration::from_secs(10), || node(&asked(stage)?, "container/hostile").map(drop))?;
     let taken = both_take(stage, &["--all"]);
     stage.docker().docker(&["rm", "--force", "hostile"])?;
     taken
+}
+
+/// Of nodes, boxes, lines and groups, by the code that draws: Docker allows few of these names.
+fn hostile_names_are_taken(stage: &Stage) -> Result<()> {
+    let long = "x".repeat(65_536);
+    let names = [
+        "\"]; click n1 \"javascript:alert(1)\"",
+        "end",
+        "a\nb --> c",
+        "}}\n%%{init: {}}%%",
+        "exe.\u{202e}gpj \u{0} \u{1b}[2J",
+        "1. list",
+        "- list",
+        "`code` **bold** __x__ <img src=x onerror=alert(1)>",
+        "\\\" -- n2; } \\",
+        "&quot;&#34;#quot;#35; $$x$$ \\N",
+        "https://example.org/ www.example.org",
+        "اسم 数据库 größe 🦀",
+        "",
+        &long,
+    ];
+    let directory = tempfile::tempdir_in(stage.site.directory())?;
+    for name in names {
+        let node = |id: &str, kind: &str, parent: Option<&str>, members: &[&str]| {
+            json!({"id": id, "kind": kind, "name": name, "parent": parent, "namespace": name, "workload": name,
+                "members": members})
+        };
+        let edge = |from: &str, to: &str| {
+            json!({"from": from, "to": to, "role": "veth", "bits_per_second": 1.0, "verdict": "dropped",
+                "flows": 1, "interface": name})
+        };
+        let nodes = [
+            node("host", "host", None, &[]),
+            node("bridge/b", "bridge", Some("host"), &[]),
+            node("pod/p", "pod", Some("bridge/b"), &[]),
+            node("group/g", "group", Some("bridge/b"), &[name, name]),
+            node("external", "external", None, &[]),
+        ];
+        let edges = [edge("pod/p", "bridge/b"), edge("group/g", "bridge/b"), edge("bridge/b", "external")];
+        let document = json!({"schema": "netobs/v1", "time": "2026-01-02T03:04:05Z", "node": name,
+            "interval_seconds": 1.0, "nodes": nodes, "edges": edges});
+        let document: MapDocument = serde_json::from_value(document)?;
+        pictures::mermaid_takes(directory.path(), &map::mermaid(&document))?;
+        pictures::dot_draws(directory.path(), &map::dot(&document))?;
+    }
+    Ok(())
 }
 
 /// Once nothing is on the move, the only traffic is the question itself, which the map does not show as a rate.
@@ -224,7 +272,7 @@ fn a_crowd_is_folded(stage: &Stage) -> Result<()> {
     }
     let check = || -> Result<()> {
         until("everybody", Duration::from_secs(30), || {
-            let map = map(stage)?;
+            let map = asked(stage)?;
             names.iter().try_for_each(|name| node(&map, &id(name)).map(drop))
         })?;
         let folded = picture(stage, &["-o", "dot"])?;

@@ -200,7 +200,9 @@ fn below(node: &MapNode) -> Option<String> {
 }
 
 fn name(name: &str) -> String {
-    clean_to(name, NAME)
+    let cleaned = clean_to(name, NAME);
+    // A text of nothing is an error to Mermaid.
+    if cleaned.is_empty() { "(no name)".to_owned() } else { cleaned }
 }
 
 /// Whether what hangs in it is drawn inside a box.

@@ -368,7 +368,7 @@ fn is_mermaid(line: &str) -> bool {
             words.contains(&line)
                 || ["class ", "classDef ", "linkStyle ", "n"].iter().any(|word| line.starts_with(word))
         }
-        2 => line.split('"').nth(1).is_some_and(label),
+        2 => line.split('"').nth(1).is_some_and(|text| !text.is_empty() && label(text)),
         _ => false,
     }
 }
