@@ -123,6 +123,13 @@ impl FlowRow {
         self
     }
 
+    /// Inside a tunnel at the hop of this number.
+    pub(crate) fn wrapped(&mut self, at: usize) -> &mut Self {
+        self.hops[at].encapsulation = Some("vxlan".into());
+        self.hops[at].source = "198.51.100.2:4789".into();
+        self
+    }
+
     /// Translated between the hop of this number and the one before.
     pub(crate) fn translated(&mut self, nat: Nat, from_hop: usize) -> &mut Self {
         self.nat = nat;

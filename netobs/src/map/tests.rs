@@ -140,7 +140,7 @@ fn an_encapsulation_is_no_translation() {
     site.bridge(3, "cni0");
     site.link(6, "vx100", "vxlan", Some(RoleName::Overlay), Some(3)).lower = Some(2);
     site.container("a", 10, Some(3));
-    site.flow("container/a", "pod/shop/far", Path::Overlay, &[10, 3, 6, 2]).translated(Nat::Snat, 3);
+    site.flow("container/a", "pod/shop/far", Path::Overlay, &[10, 3, 6, 2]).wrapped(3).nat = Nat::Snat;
     let there = build(&site.0);
     for (from, to) in [("bridge/cni0", "nat"), ("nat", "overlay/vx100"), ("overlay/vx100", "uplink/up0")] {
         assert_eq!(edge(&there, from, to).flows, 1);
@@ -148,9 +148,8 @@ fn an_encapsulation_is_no_translation() {
     assert_eq!(edge(&there, "uplink/up0", "pod/shop/far").role, EdgeRole::Uplink);
     assert_eq!(edge(&there, "bridge/cni0", "overlay/vx100").flows, 0, "a port of it, without traffic");
     site.0.flows.clear();
-    site.flow("pod/shop/far", "container/a", Path::Overlay, &[2, 6, 3, 10])
-        .translated(Nat::Dnat, 1)
-        .reporter = Reporter::Destination;
+    let back = site.flow("pod/shop/far", "container/a", Path::Overlay, &[2, 6, 3, 10]).wrapped(0);
+    (back.nat, back.reporter) = (Nat::Dnat, Reporter::Destination);
     assert_eq!(pairs(&build(&site.0)), pairs(&there), "the same way back");
 }
 

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::places::{GROUP, HOST, NAT, OUTSIDE, Places, UNKNOWN};
-use crate::report::{FlowRow, HopDirection, HopRow, Nat, NodeKind, Party, Path, Reporter, RoleName};
+use crate::report::{FlowRow, HopDirection, HopRow, Nat, NodeKind, Party, Path, Reporter};
 
 /// The way of a flow. Its sides must have been met.
 pub(super) fn of(flow: &FlowRow, places: &Places) -> Vec<Arc<str>> {
@@ -15,8 +15,9 @@ pub(super) fn of(flow: &FlowRow, places: &Places) -> Vec<Arc<str>> {
     for hop in hops {
         let Some(place) = places.at(hop.ifindex) else { continue };
         let changed = before.is_some_and(|before| {
-            (&before.source, &before.destination) != (&hop.source, &hop.destination)
-                && !is_wrapped([before.role, hop.role])
+            // Inside a tunnel the outer tuple is shown, which translates none.
+            before.encapsulation == hop.encapsulation
+                && (&before.source, &before.destination) != (&hop.source, &hop.destination)
         });
         if changed && !is_told {
             way.push(NAT.into());
@@ -39,11 +40,6 @@ pub(super) fn of(flow: &FlowRow, places: &Places) -> Vec<Arc<str>> {
         translate(&mut way, places);
     }
     way
-}
-
-/// Whether a packet is encapsulated between two hops, which shows another tuple and translates none.
-fn is_wrapped(roles: [RoleName; 2]) -> bool {
-    roles.contains(&RoleName::Overlay) && roles.contains(&RoleName::Uplink)
 }
 
 /// The hops of the direction that was seen, in the order from source to destination.
