@@ -1,4 +1,5 @@
-//! How long to wait before asking a source again: number of failures → delay. Pure.
+//! How long to wait before asking a source again: number of failures → delay; and before telling that it answers
+//! again. Pure.
 
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ pub const LONGEST: Duration = Duration::from_secs(60);
 /// again within 5 s of its return.
 pub const LONGEST_WHEN_RECENT: Duration = Duration::from_secs(3);
 /// How long "a short while ago" lasts.
-pub const RECENT: Duration = Duration::from_secs(120);
+pub const RECENT: Duration = Duration::from_secs(600);
+/// A source that answered for this long was a good one, whatever ended it.
+pub const GOOD: Duration = Duration::from_secs(10);
 
 /// The delay after `failures` failures in a row (1 and up): doubling from one second to `longest`, of which
 /// `random` takes up to half away, so that agents on many hosts do not ask in step.
@@ -20,6 +23,28 @@ pub fn delay(failures: u32, longest: Duration, random: u64) -> Duration {
     let whole = doubled.min(longest);
     let thousandths = u32::try_from(random % 501).unwrap_or(0);
     (whole - whole * thousandths / 1_000).max(FIRST.min(longest))
+}
+
+/// How long a source must have answered before the log says so: longer each time that it did not last, so that one
+/// which comes and goes fills no log.
+#[derive(Debug, Default)]
+pub struct Patience(Duration);
+
+impl Patience {
+    /// Longest, and what is long enough to begin anew.
+    const LONGEST: Duration = Duration::from_secs(600);
+
+    /// How long; nothing for a source that never failed.
+    #[must_use]
+    pub const fn get(&self) -> Duration {
+        self.0
+    }
+
+    /// It failed, and the log says so, after it had answered for so long.
+    pub fn failed_after(&mut self, answered: Duration) {
+        let doubled = self.0.saturating_mul(2).clamp(GOOD, Self::LONGEST);
+        self.0 = if answered >= Self::LONGEST { GOOD } else { doubled };
+    }
 }
 
 #[cfg(test)]
@@ -37,6 +62,18 @@ mod tests {
     #[test]
     fn jitter_takes_at_most_half_away() {
         assert_eq!(delay(4, LONGEST, 500), Duration::from_secs(4));
+    }
+
+    #[test]
+    fn what_does_not_last_has_to_last_longer_before_it_is_told() {
+        let mut patience = Patience::default();
+        assert_eq!(patience.get(), Duration::ZERO, "the first answer is told at once");
+        let mut after = |seconds| {
+            patience.failed_after(Duration::from_secs(seconds));
+            patience.get().as_secs()
+        };
+        assert_eq!([0, 11, 21, 41, 81, 161, 321].map(&mut after), [10, 20, 40, 80, 160, 320, 600]);
+        assert_eq!([599, 600].map(after), [600, 10]);
     }
 
     proptest! {

@@ -12,18 +12,18 @@ use std::{
 
 use jiff::Timestamp;
 use tokio::{
-    fs,
-    sync::mpsc::Sender,
+    sync::{mpsc::Sender, oneshot},
     time::{Instant, sleep},
 };
 
-use super::{backoff, facts::RuntimeState};
+use super::{
+    backoff::{self, Patience},
+    facts::RuntimeState,
+};
 use crate::identity::text;
 
 /// How often the socket's file is looked at while waiting: a daemon that returns makes a new one.
 const LOOK: Duration = Duration::from_millis(500);
-/// A session that lasted this long was a good one.
-const GOOD_SESSION: Duration = Duration::from_secs(10);
 /// Longest reason kept, in characters.
 const WHY_LIMIT: usize = 240;
 
@@ -55,6 +55,11 @@ pub trait Source: Send + Sync {
     /// Where it listens. Asked before each session.
     fn socket(&self) -> PathBuf;
 
+    /// Who listens there says that it has nothing of what is asked for: whether another is to be asked at once.
+    fn passes_over(&self, _socket: &Path) -> bool {
+        false
+    }
+
     /// The update that speaks of its state.
     fn state(state: RuntimeState) -> Self::Update;
 
@@ -69,31 +74,31 @@ pub trait Source: Send + Sync {
 
 /// Follows a source until nobody listens to `updates` any more.
 ///
-/// After a failure it waits 1 s, doubling up to 60 s (3 s for a runtime that answered within the last two
+/// After a failure it waits 1 s, doubling up to 60 s (3 s for a runtime that answered within the last ten
 /// minutes), or until the socket's file is made anew.
 pub async fn follow<S: Source>(source: S, updates: Sender<S::Update>) {
     let mut failures = 0_u32;
     let mut last_good: Option<Instant> = None;
     let mut last_state: Option<RuntimeState> = None;
-    let mut teller = Teller { what: S::WHAT, socket: source.socket(), told: None };
+    let mut teller = Teller::new(S::WHAT, source.socket());
     loop {
         let socket = source.socket();
         teller.socket.clone_from(&socket);
-        let file = SocketFile::read(&socket).await;
+        let file = SocketFile::read(&socket);
         let began = Instant::now();
-        let mut was_ready = false;
-        let end = source
-            .session(&socket, &updates, |version| {
-                was_ready = true;
-                teller.ready(version);
-            })
-            .await;
-        let (error, offered) = match end {
+        let (answers, answered) = oneshot::channel();
+        let ended = {
+            let session = source.session(&socket, &updates, |version| drop(answers.send(version.to_owned())));
+            teller.while_it_lasts(session, answered).await
+        };
+        let (error, offered) = match ended.end {
             End::NobodyListens => return,
             End::Failed(error) => (error, true),
+            End::NotOffered(_) if source.passes_over(&socket) => continue,
             End::NotOffered(error) => (error, false),
         };
-        if was_ready && began.elapsed() >= GOOD_SESSION {
+        let was_ready = ended.answered.is_some();
+        if was_ready && began.elapsed() >= backoff::GOOD {
             last_good = Some(Instant::now());
             failures = 0;
         }
@@ -101,7 +106,7 @@ pub async fn follow<S: Source>(source: S, updates: Sender<S::Update>) {
         let absent = !offered || is_absent(&error);
         let failure = if absent { Failure::Absent } else { Failure::Unreachable };
         let why = text::clean_to(&format!("{error:#}"), WHY_LIMIT);
-        let state = teller.failed(failure, &why);
+        let state = teller.failed(failure, &why, ended.answered.unwrap_or_default());
         if last_state.as_ref() != Some(&state) || was_ready {
             if updates.send(S::state(state.clone())).await.is_err() {
                 return;
@@ -110,6 +115,9 @@ pub async fn follow<S: Source>(source: S, updates: Sender<S::Update>) {
         }
         let recent = last_good.is_some_and(|at| at.elapsed() < backoff::RECENT);
         let longest = if recent { backoff::LONGEST_WHEN_RECENT } else { backoff::LONGEST };
+        // Another one may be next, whose file is another from the start.
+        let next = source.socket();
+        let file = if next == socket { file } else { SocketFile::read(&next) };
         let wait = backoff::delay(failures, longest, RandomState::new().hash_one(failures));
         tokio::select! {
             () = sleep(wait) => {}
@@ -135,33 +143,84 @@ enum Failure {
     Unreachable,
 }
 
-/// Says what changed, once: one line per change of state, however often it is tried.
+/// Says what changed, once: one line per change of state, however often it is tried; and none for a state that does
+/// not last.
 struct Teller {
     what: &'static str,
     socket: PathBuf,
-    /// `None` before the first try and while ready.
-    told: Option<(Failure, Timestamp)>,
+    /// `None` before the first try and while it is told that it answers.
+    told: Option<Told>,
+    patience: Patience,
+}
+
+/// What was said of a runtime that does not answer.
+#[derive(Clone, Copy)]
+struct Told {
+    failure: Failure,
+    since: Timestamp,
+    /// Whether the other failure was told of before.
+    changed: bool,
+}
+
+/// What became of a session.
+struct Ended {
+    end: End,
+    /// For how long it answered, if it did.
+    answered: Option<Duration>,
 }
 
 impl Teller {
-    fn ready(&mut self, version: &str) {
-        self.told = None;
-        tracing::info!(socket = %self.socket.display(), version, "{} answers", self.what);
+    fn new(what: &'static str, socket: PathBuf) -> Self {
+        Self { what, socket, told: None, patience: Patience::default() }
     }
 
-    fn failed(&mut self, failure: Failure, why: &str) -> RuntimeState {
-        let since = match self.told {
-            Some((before, since)) if before == failure => since,
+    /// Runs a session, and tells that the runtime answers once that has lasted.
+    async fn while_it_lasts(
+        &mut self,
+        session: impl Future<Output = End>,
+        mut answered: oneshot::Receiver<String>,
+    ) -> Ended {
+        let mut session = std::pin::pin!(session);
+        let version = tokio::select! {
+            biased;
+            Ok(version) = &mut answered => version,
+            end = &mut session => {
+                return Ended { end, answered: answered.try_recv().ok().map(|_| Duration::ZERO) };
+            }
+        };
+        let since = Instant::now();
+        tokio::select! {
+            biased;
+            () = sleep(self.patience.get()) => {
+                self.told = None;
+                tracing::info!(socket = %self.socket.display(), version, "{} answers", self.what);
+            }
+            end = &mut session => return Ended { end, answered: Some(since.elapsed()) },
+        }
+        let end = session.await;
+        Ended { end, answered: Some(since.elapsed()) }
+    }
+
+    fn failed(&mut self, failure: Failure, why: &str, answered: Duration) -> RuntimeState {
+        let before = self.told.take();
+        let told = match before {
+            Some(told) if told.failure == failure => told,
+            // One that comes and goes with its socket is told of once, too.
+            Some(told) if told.changed => Told { failure, since: Timestamp::now(), changed: true },
             _ => {
+                if before.is_none() {
+                    self.patience.failed_after(answered);
+                }
                 let (socket, what) = (self.socket.display(), self.what);
                 match failure {
                     Failure::Absent => tracing::info!(%socket, why, "no {what}"),
                     Failure::Unreachable => tracing::warn!(%socket, why, "{what} does not answer"),
                 }
-                Timestamp::now()
+                Told { failure, since: Timestamp::now(), changed: before.is_some() }
             }
         };
-        self.told = Some((failure, since));
+        self.told = Some(told);
+        let since = told.since;
         match failure {
             Failure::Absent => RuntimeState::Absent { since, why: why.into() },
             Failure::Unreachable => RuntimeState::Unreachable { since, why: why.into() },
@@ -174,19 +233,115 @@ impl Teller {
 pub(super) struct SocketFile(Option<(u64, u64, i64, i64)>);
 
 impl SocketFile {
-    pub(super) async fn read(socket: &Path) -> Self {
-        let found = fs::metadata(socket).await.ok();
+    pub(super) fn read(socket: &Path) -> Self {
+        let found = std::fs::metadata(socket).ok();
         Self(found.map(|file| (file.dev(), file.ino(), file.ctime(), file.ctime_nsec())))
+    }
+
+    /// Whether there is one.
+    pub(super) const fn exists(self) -> bool {
+        self.0.is_some()
     }
 
     /// Waits until there is another file than this one.
     pub(super) async fn made_anew(self, source: &impl Source) {
         loop {
             sleep(LOOK).await;
-            let now = Self::read(&source.socket()).await;
-            if now.0.is_some() && now != self {
+            let now = Self::read(&source.socket());
+            if now.exists() && now != self {
                 return;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A runtime that answers for so long and then breaks, again and again.
+    struct Breaks {
+        after: Duration,
+    }
+
+    impl Source for Breaks {
+        type Update = RuntimeState;
+
+        const WHAT: &'static str = "runtime";
+
+        fn socket(&self) -> PathBuf {
+            "/nonexistent".into()
+        }
+
+        fn state(state: RuntimeState) -> RuntimeState {
+            state
+        }
+
+        async fn session(
+            &self,
+            _: &Path,
+            updates: &Sender<RuntimeState>,
+            ready: impl FnOnce(&str) + Send,
+        ) -> End {
+            let state = RuntimeState::Ready { runtime: "x".into(), version: "1".into(), api: "1".into() };
+            drop(updates.send(state).await);
+            ready("1");
+            sleep(self.after).await;
+            End::Failed(anyhow::anyhow!("broken"))
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is in the log after an hour, and the states said.
+    async fn an_hour_of(after: Duration) -> (Vec<String>, Vec<RuntimeState>) {
+        let log = Log::default();
+        let writer = log.clone();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let _here = tracing::subscriber::set_default(lines);
+        let (sender, mut receiver) = mpsc::channel(16);
+        let mut states = Vec::new();
+        tokio::select! {
+            () = follow(Breaks { after }, sender) => {}
+            () = async { while let Some(state) = receiver.recv().await { states.push(state) } } => {}
+            () = sleep(Duration::from_secs(3_600)) => {}
+        }
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        (text.lines().map(str::to_owned).collect(), states)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_runtime_whose_sessions_end_at_once_is_told_of_once() {
+        let (lines, states) = an_hour_of(Duration::ZERO).await;
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("does not answer"), "{lines:?}");
+        assert!(matches!(states.last(), Some(RuntimeState::Unreachable { .. })), "{states:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_runtime_that_comes_and_goes_fills_no_log() {
+        for seconds in [1, 9, 11, 50, 120] {
+            let (lines, _) = an_hour_of(Duration::from_secs(seconds)).await;
+            assert!(lines.len() <= 14, "{seconds} s: {} lines", lines.len());
+            assert!(lines[0].contains("answers") && lines[1].contains("does not answer"), "{lines:?}");
         }
     }
 }

@@ -339,7 +339,7 @@ async fn a_socket_made_anew_ends_the_wait_and_the_same_one_does_not() {
     let place = Place::new();
     drop(place.listen());
     let engine = Engine { socket: place.socket.clone() };
-    let before = SocketFile::read(&place.socket).await;
+    let before = SocketFile::read(&place.socket);
     let same = timeout(Duration::from_millis(1_200), before.made_anew(&engine)).await;
     assert!(same.is_err(), "nothing has changed");
     std::fs::remove_file(&place.socket).unwrap();
