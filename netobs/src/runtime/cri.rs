@@ -7,6 +7,7 @@ mod client;
 mod convert;
 mod events;
 mod session;
+mod statuses;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -14,21 +15,42 @@ mod wire;
 use std::{
     future::Future,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio::sync::{Notify, mpsc::Sender};
 
-use self::session::{Pace, Session};
+use self::{
+    session::{Pace, Session},
+    statuses::Told,
+};
 use super::{
     facts::{RuntimeState, pod::PodUpdate},
-    follow::{End, Source, follow},
+    follow::{End, SocketFile, Source, follow},
 };
 
 struct Cri {
     sockets: Vec<PathBuf>,
     wake: Arc<Notify>,
     pace: Pace,
+    told: Arc<Told>,
+    /// Where it was said that no pods are run; a socket made anew may be somebody else's.
+    declined: Mutex<Vec<(PathBuf, SocketFile)>>,
+}
+
+impl Cri {
+    fn new(sockets: Vec<PathBuf>, wake: Arc<Notify>, pace: Pace) -> Self {
+        Self { sockets, wake, pace, told: Arc::default(), declined: Mutex::default() }
+    }
+
+    /// The first there is of those that did not decline.
+    fn willing(&self) -> Option<&PathBuf> {
+        let declined = self.declined.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sockets.iter().find(|path| {
+            let file = SocketFile::read(path);
+            file.exists() && !declined.iter().any(|(one, was)| one == *path && *was == file)
+        })
+    }
 }
 
 impl Source for Cri {
@@ -36,10 +58,19 @@ impl Source for Cri {
 
     const WHAT: &'static str = "pod runtime";
 
-    /// The first there is; else the first that was named.
+    /// The first there is that may run pods; else the first there is; else the first that was named.
     fn socket(&self) -> PathBuf {
-        let found = self.sockets.iter().find(|path| path.exists()).or(self.sockets.first());
-        found.cloned().unwrap_or_default()
+        let found = self.willing().or_else(|| self.sockets.iter().find(|path| path.exists()));
+        found.or(self.sockets.first()).cloned().unwrap_or_default()
+    }
+
+    /// Docker's own containerd, whose pods are switched off, may stand before the one that runs pods.
+    fn passes_over(&self, socket: &Path) -> bool {
+        let mut declined = self.declined.lock().unwrap_or_else(PoisonError::into_inner);
+        declined.retain(|(one, _)| one != socket);
+        declined.push((socket.to_owned(), SocketFile::read(socket)));
+        drop(declined);
+        self.willing().is_some()
     }
 
     fn state(state: RuntimeState) -> PodUpdate {
@@ -52,7 +83,7 @@ impl Source for Cri {
         updates: &Sender<PodUpdate>,
         ready: impl FnOnce(&str) + Send,
     ) -> impl Future<Output = End> + Send {
-        Session::run(socket, updates, &self.wake, self.pace, ready)
+        Session::run(socket, updates, &self.wake, self.pace, Arc::clone(&self.told), ready)
     }
 }
 
@@ -69,8 +100,9 @@ pub async fn version(socket: &Path) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Follows the runtime at the first of `sockets` that exists until nobody listens to `updates` any more; looks at
-/// once when `wake` is notified. Every call is limited to 2 s and 16 MiB; pauses are those of [`follow`].
+/// Follows the runtime at the first of `sockets` that exists and runs pods until nobody listens to `updates` any
+/// more; looks at once when `wake` is notified. Every call is limited to 2 s and 16 MiB; pauses are those of
+/// [`follow`].
 pub async fn watch(sockets: Vec<PathBuf>, wake: Arc<Notify>, updates: Sender<PodUpdate>) {
-    follow(Cri { sockets, wake, pace: Pace::default() }, updates).await;
+    follow(Cri::new(sockets, wake, Pace::default()), updates).await;
 }

@@ -16,8 +16,12 @@ use super::wire::{VersionRequest, VersionResponse};
 
 /// Longest one call may take.
 const CALL: Duration = Duration::from_secs(2);
-/// Largest answer: a list of ten thousand containers has some 5 MB.
-const LARGEST: usize = 16 << 20;
+/// Largest list: one of ten thousand containers has some 5 MB.
+pub(super) const LIST: usize = 16 << 20;
+/// Largest answer about one sandbox or container.
+pub(super) const ONE: usize = 4 << 20;
+/// Largest event: a runtime's own have the status of a pod in them.
+const EVENT: usize = 1 << 20;
 
 /// A connection to one runtime; clones share it.
 #[derive(Clone)]
@@ -40,8 +44,7 @@ impl Client {
             .http2_keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(5));
         let channel = timeout(CALL, endpoint.connect()).await.context("no connection in time")?;
-        let grpc = Grpc::new(channel.context("cannot connect")?).max_decoding_message_size(LARGEST);
-        Ok(Self { grpc })
+        Ok(Self { grpc: Grpc::new(channel.context("cannot connect")?) })
     }
 
     /// Who answers.
@@ -49,22 +52,28 @@ impl Client {
     /// # Errors
     /// As [`Self::call`].
     pub(super) async fn version(&mut self) -> Result<VersionResponse, Status> {
-        self.call("/runtime.v1.RuntimeService/Version", VersionRequest {}).await
+        self.call("/runtime.v1.RuntimeService/Version", VersionRequest {}, ONE).await
     }
 
-    /// One question, one answer.
+    /// One question, one answer of so many bytes at most.
     ///
     /// # Errors
     /// What the runtime answers instead; `DeadlineExceeded` if it does not.
-    pub(super) async fn call<Q, R>(&mut self, method: &'static str, question: Q) -> Result<R, Status>
+    pub(super) async fn call<Q, R>(
+        &mut self,
+        method: &'static str,
+        question: Q,
+        largest: usize,
+    ) -> Result<R, Status>
     where
         Q: prost::Message + Default + Send + Sync + 'static,
         R: prost::Message + Default + Send + Sync + 'static,
     {
         let path = PathAndQuery::from_static(method);
+        let mut grpc = self.grpc.clone().max_decoding_message_size(largest);
         let answer = async {
-            self.grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-            self.grpc.unary(Request::new(question), path, ProstCodec::<Q, R>::default()).await
+            grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+            grpc.unary(Request::new(question), path, ProstCodec::<Q, R>::default()).await
         };
         match timeout(CALL, answer).await {
             Ok(answer) => answer.map(tonic::Response::into_inner),
@@ -87,9 +96,9 @@ impl Client {
         R: prost::Message + Default + Send + Sync + 'static,
     {
         let path = PathAndQuery::from_static(method);
-        self.grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-        let answer =
-            self.grpc.server_streaming(Request::new(question), path, ProstCodec::<Q, R>::default()).await;
+        let mut grpc = self.grpc.clone().max_decoding_message_size(EVENT);
+        grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let answer = grpc.server_streaming(Request::new(question), path, ProstCodec::<Q, R>::default()).await;
         answer.map(tonic::Response::into_inner)
     }
 }

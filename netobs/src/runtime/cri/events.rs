@@ -1,8 +1,8 @@
 //! That something changed at a pod runtime: its own events, containerd's, or none.
 
-use std::future::pending;
+use std::{future::pending, time::Duration};
 
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 use tonic::{Code, Status, Streaming};
 
 use super::{
@@ -15,9 +15,14 @@ use super::{
 pub(super) enum Heard {
     /// Something changed.
     Change,
-    /// The stream broke: the runtime goes down.
+    /// The stream broke, and nothing will be heard any more. Whether the runtime still answers is to be seen.
     End,
+    /// The runtime has no events.
+    Nobody,
 }
+
+/// How long a source is left waiting that told something, so that one that floods costs little.
+const FLOOD_PAUSE: Duration = Duration::from_millis(250);
 
 /// Whoever tells of changes, listened to by a task that ends with this value.
 pub(super) struct Events {
@@ -33,15 +38,13 @@ impl Events {
         let (tell, heard) = mpsc::channel(1);
         let mut listener = JoinSet::new();
         listener.spawn(async move {
-            if listen(client, &tell).await.is_some() {
-                tell.send(Heard::End).await.ok();
-            }
-            tell.closed().await;
+            let last = listen(client, &tell).await;
+            tell.send(last).await.ok();
         });
         Self { heard, _listener: listener }
     }
 
-    /// Waits for an event; for ever where there is nobody to tell of them.
+    /// Waits for an event; for ever after the end.
     pub(super) async fn next(&mut self) -> Heard {
         match self.heard.recv().await {
             Some(heard) => heard,
@@ -50,8 +53,9 @@ impl Events {
     }
 }
 
-/// Until the stream breaks; `None` where the server has none.
-async fn listen(mut client: Client, tell: &mpsc::Sender<Heard>) -> Option<()> {
+/// Until there is nothing more to be heard. CRI-O whose events are switched off (they are unless asked for)
+/// ends it at once and well (`server/container_events.go`).
+async fn listen(mut client: Client, tell: &mpsc::Sender<Heard>) -> Heard {
     const CONTAINERD: &str = "/containerd.services.events.v1.Events/Subscribe";
     const CRI: &str = "/runtime.v1.RuntimeService/GetContainerEvents";
     let topics = ["/tasks/start", "/tasks/exit", "/containers/delete"];
@@ -59,10 +63,10 @@ async fn listen(mut client: Client, tell: &mpsc::Sender<Heard>) -> Option<()> {
     let filters = topics.map(filter).to_vec();
     let subscribed = client.stream(CONTAINERD, SubscribeRequest { filters }).await;
     if !is_missing(&hear(subscribed, tell).await) {
-        return Some(());
+        return Heard::End;
     }
     let asked = client.stream(CRI, GetEventsRequest {}).await;
-    (!is_missing(&hear(asked, tell).await)).then_some(())
+    if is_missing(&hear(asked, tell).await) { Heard::Nobody } else { Heard::End }
 }
 
 /// Tells of each event until the stream ends, with the status it ends with: that there is none may be said at once
@@ -74,8 +78,11 @@ async fn hear(opened: Result<Streaming<Event>, Status>, tell: &mpsc::Sender<Hear
     };
     loop {
         match stream.message().await {
-            // One that waits to be heard says the same.
-            Ok(Some(Event {})) => drop(tell.try_send(Heard::Change)),
+            Ok(Some(Event {})) => {
+                // One that waits to be heard says the same.
+                tell.try_send(Heard::Change).ok();
+                sleep(FLOOD_PAUSE).await;
+            }
             Ok(None) => return Status::ok(""),
             Err(status) => return status,
         }

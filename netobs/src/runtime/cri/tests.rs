@@ -22,6 +22,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+mod trouble;
+
 use super::{Cri, session::Pace, wire::*};
 use crate::runtime::{
     facts::{
@@ -50,12 +52,14 @@ impl Place {
     }
 
     fn watch(&self) -> mpsc::Receiver<PodUpdate> {
+        let seldom = Duration::from_secs(60);
+        self.watch_at(Pace { every: seldom, alone: seldom, ..Pace::default() })
+    }
+
+    fn watch_at(&self, pace: Pace) -> mpsc::Receiver<PodUpdate> {
         let (sender, receiver) = mpsc::channel(16);
-        let pace = Pace { every: Duration::from_secs(60), ..Pace::default() };
-        tokio::spawn(follow(
-            Cri { sockets: vec![self.socket.clone()], wake: Arc::clone(&self.wake), pace },
-            sender,
-        ));
+        let cri = Cri::new(vec![self.socket.clone()], Arc::clone(&self.wake), pace);
+        tokio::spawn(follow(cri, sender));
         receiver
     }
 }
@@ -96,11 +100,14 @@ enum Answer {
     Silence,
     /// Messages, one each time the test says so.
     Stream(Arc<Notify>),
+    /// Messages without end and without a pause; how many were taken.
+    Flood(Arc<AtomicUsize>),
 }
 
 /// A server with an answer for each method; every other one is `Unimplemented`.
 #[derive(Clone, Default)]
 struct Server {
+    /// By method, and by method and id.
     answers: Arc<Mutex<HashMap<String, Answer>>>,
     calls: Arc<AtomicUsize>,
 }
@@ -125,7 +132,7 @@ impl Server {
                 tokio::spawn(async move {
                     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
                         let server = server.clone();
-                        async move { Ok::<_, Infallible>(server.answer(&request).await) }
+                        async move { Ok::<_, Infallible>(server.answer(request).await) }
                     });
                     let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
                     drop(http.serve_connection(TokioIo::new(stream), service).await);
@@ -134,10 +141,15 @@ impl Server {
         });
     }
 
-    async fn answer(&self, request: &Request<hyper::body::Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<hyper::body::Incoming>) -> Response<Body> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let method = request.uri().path().rsplit('/').next().unwrap().to_owned();
-        let answer = self.answers.lock().unwrap().get(&method).cloned().unwrap_or(Answer::Status(12));
+        let asked = request.into_body().collect().await.unwrap().to_bytes();
+        // A question about one has its id behind the frame's head and the field's.
+        let id = String::from_utf8_lossy(asked.get(7..9).unwrap_or_default()).into_owned();
+        let answers = self.answers.lock().unwrap().clone();
+        let answer = answers.get(&format!("{method}/{id}")).or(answers.get(&method));
+        let answer = answer.cloned().unwrap_or(Answer::Status(12));
         match answer {
             Answer::Silence => std::future::pending().await,
             Answer::Status(status) => respond(vec![trailers(status)]),
@@ -147,6 +159,13 @@ impl Server {
                 let frames = futures_util::stream::unfold(tick, |tick| async move {
                     tick.notified().await;
                     Some((Ok(Frame::data(framed(&[]))), tick))
+                });
+                response(StreamBody::new(frames).boxed())
+            }
+            Answer::Flood(taken) => {
+                let frames = futures_util::stream::repeat_with(move || {
+                    taken.fetch_add(1, Ordering::Relaxed);
+                    Ok(Frame::data(framed(&[0; 65_536])))
                 });
                 response(StreamBody::new(frames).boxed())
             }
@@ -191,6 +210,10 @@ fn sandbox(id: &str, name: &str) -> PodSandbox {
     }
 }
 
+fn list<T>(items: Vec<T>) -> List<T> {
+    List { items, more: false }
+}
+
 fn status(network: i32) -> PodSandboxStatusResponse {
     PodSandboxStatusResponse {
         status: Some(PodSandboxStatus {
@@ -226,17 +249,15 @@ fn node() -> Server {
                 runtime_api_version: "v1".into(),
             },
         )
-        .say("ListPodSandbox", &ListPodSandboxResponse { items: vec![sandbox("aa", "web")] })
+        .say("ListPodSandbox", &list(vec![sandbox("aa", "web")]))
         .say("PodSandboxStatus", &status(0))
         .say(
             "ListContainers",
-            &ListContainersResponse {
-                containers: vec![
-                    running("c2", "aa", "sidecar"),
-                    running("c1", "aa", "main"),
-                    running("x", "zz", "lost"),
-                ],
-            },
+            &list(vec![
+                running("c2", "aa", "sidecar"),
+                running("c1", "aa", "main"),
+                running("x", "zz", "lost"),
+            ]),
         )
         .say(
             "ContainerStatus",
@@ -283,10 +304,10 @@ async fn an_event_or_a_call_from_outside_brings_what_is_new() {
     let mut updates = place.watch();
     assert_eq!(pods(&mut updates).await.len(), 1);
     let two = vec![sandbox("aa", "web"), sandbox("bb", "db")];
-    server.say("ListPodSandbox", &ListPodSandboxResponse { items: two });
+    server.say("ListPodSandbox", &list(two));
     tick.notify_one();
     assert_eq!(pods(&mut updates).await.len(), 2, "by an event");
-    server.say("ListPodSandbox", &ListPodSandboxResponse { items: vec![] });
+    server.say("ListPodSandbox", &list::<PodSandbox>(vec![]));
     place.wake.notify_one();
     assert_eq!(pods(&mut updates).await.len(), 0, "by a call");
 }
@@ -396,7 +417,7 @@ async fn a_runtime_that_goes_and_returns_is_followed_again() {
         let (stream, _) = listener.accept().await.unwrap();
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
             let server = first.clone();
-            async move { Ok::<_, Infallible>(server.answer(&request).await) }
+            async move { Ok::<_, Infallible>(server.answer(request).await) }
         });
         let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         tokio::select! {

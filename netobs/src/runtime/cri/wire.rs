@@ -6,6 +6,51 @@
 
 use std::collections::HashMap;
 
+use prost::{
+    DecodeError,
+    bytes::{Buf, BufMut},
+    encoding::{self, DecodeContext, WireType},
+};
+
+/// Most entries of a list that are taken in: an empty one has two bytes on the wire, and a hundred times that here.
+pub(super) const MOST_LISTED: usize = 65_536;
+
+/// An answer with a list in its first field; entries beyond the limit are only noted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct List<T> {
+    pub(super) items: Vec<T>,
+    /// Whether there were more.
+    pub(super) more: bool,
+}
+
+impl<T: prost::Message + Default> prost::Message for List<T> {
+    fn encode_raw(&self, buf: &mut impl BufMut) {
+        encoding::message::encode_repeated(1, &self.items, buf);
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        buf: &mut impl Buf,
+        context: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        if tag == 1 && self.items.len() < MOST_LISTED {
+            return encoding::message::merge_repeated(wire_type, &mut self.items, buf, context);
+        }
+        self.more |= tag == 1;
+        encoding::skip_field(wire_type, tag, buf, context)
+    }
+
+    fn encoded_len(&self) -> usize {
+        encoding::message::encoded_len_repeated(1, &self.items)
+    }
+
+    fn clear(&mut self) {
+        self.items.clear();
+    }
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct VersionRequest {}
 
@@ -44,12 +89,6 @@ pub(super) const SANDBOX_READY: i32 = 0;
 pub(super) const CONTAINER_RUNNING: i32 = 1;
 /// `NamespaceMode.NODE`.
 pub(super) const NODE: i32 = 2;
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ListPodSandboxResponse {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) items: Vec<PodSandbox>,
-}
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct PodSandbox {
@@ -140,12 +179,6 @@ pub(super) struct NamespaceOption {
 pub(super) struct ListContainersRequest {
     #[prost(message, optional, tag = "1")]
     pub(super) filter: Option<StateFilter>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ListContainersResponse {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) containers: Vec<Container>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
