@@ -140,12 +140,16 @@ pub(super) fn service(said: &Service) -> Option<ClusterService> {
     is_useful.then_some(service)
 }
 
-/// The pods of a slice; `None` if it holds none.
+/// The pods of a slice; `None` if it holds none. Who may write slices in one namespace has nothing to say about pods
+/// of another.
 pub(super) fn backends(said: &EndpointSlice) -> Option<Vec<Backend>> {
     let endpoints = said.endpoints.iter().filter_map(|endpoint| {
         let target = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"))?;
         let addresses: Vec<IpAddr> = endpoint.addresses.iter().filter_map(|text| text.parse().ok()).collect();
-        let namespace = target.namespace.as_deref().or(said.metadata.namespace.as_deref())?;
+        let namespace = said.metadata.namespace.as_deref()?;
+        if target.namespace.as_deref().is_some_and(|named| named != namespace) {
+            return None;
+        }
         (!addresses.is_empty()).then_some(Backend {
             namespace: text::clean(namespace).into(),
             name: text::clean(target.name.as_deref()?).into(),
@@ -234,11 +238,19 @@ mod tests {
             "endpoints": [
                 {"addresses": ["10.244.2.7"], "nodeName": "n2", "targetRef": {"kind": "Pod", "name": "web-x"}},
                 {"addresses": ["203.0.113.1"]},
+                {"addresses": ["10.244.2.8"], "targetRef": {"kind": "Pod", "name": "web-y", "namespace": "shop"}},
+                {"addresses": ["198.51.100.9"],
+                 "targetRef": {"kind": "Pod", "name": "dns", "namespace": "kube-system"}},
             ],
             "ports": [],
         }));
         let found = backends(&said).unwrap();
-        assert_eq!((found.len(), &*found[0].name, found[0].node.as_deref()), (1, "web-x", Some("n2")));
+        assert_eq!((found.len(), &*found[0].name, found[0].node.as_deref()), (2, "web-x", Some("n2")));
+        assert_eq!(
+            (&*found[1].namespace, &*found[1].name),
+            ("shop", "web-y"),
+            "and nobody of another namespace"
+        );
     }
 
     #[test]

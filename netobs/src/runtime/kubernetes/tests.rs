@@ -2,26 +2,39 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
+use bytes::Bytes;
+use futures_util::stream;
 use http::{Request, Response};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use kube::client::{Body, Client};
 use serde_json::{Value, json};
 use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout},
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep, timeout},
 };
+use tower::{BoxError, Layer as _};
 use tower_test::mock::SendResponse;
 
-use super::{bounded::KINDS, watch::follow};
+use super::{
+    bounded::Bounds,
+    health::{Health, KINDS},
+    watch::follow,
+};
 use crate::runtime::facts::{
     RuntimeState,
     cluster::{Cluster, ClusterUpdate},
 };
 
-type Held = (Request<Body>, SendResponse<Response<Body>>);
+/// The body of an answer.
+type Said = BoxBody<Bytes, BoxError>;
+type Held = (Request<Body>, SendResponse<Response<Said>>);
 
 /// What the API says to a kind of object: a list and then a watch without news, until told otherwise.
 struct Server {
@@ -29,9 +42,16 @@ struct Server {
     down: Arc<Mutex<bool>>,
     asked: Arc<Mutex<Vec<String>>>,
     watches: mpsc::UnboundedReceiver<Held>,
+    /// Of other kinds than what was waited for; open as long as they are here.
+    others: Vec<Held>,
     updates: mpsc::Receiver<ClusterUpdate>,
     /// What was said while something else was waited for.
     said: VecDeque<ClusterUpdate>,
+    connected: Arc<AtomicUsize>,
+}
+
+fn whole(bytes: Vec<u8>) -> Said {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed()
 }
 
 fn list(items: Value) -> Value {
@@ -44,8 +64,8 @@ fn pod(name: &str) -> Value {
            "spec": {"containers": []}, "status": {"phase": "Running"}})
 }
 
-fn answer(status: u16, body: &Value) -> Response<Body> {
-    Response::builder().status(status).body(Body::from(serde_json::to_vec(body).unwrap())).unwrap()
+fn answer(status: u16, body: &Value) -> Response<Said> {
+    Response::builder().status(status).body(whole(serde_json::to_vec(body).unwrap())).unwrap()
 }
 
 fn failure(code: u16, reason: &str) -> Value {
@@ -55,12 +75,18 @@ fn failure(code: u16, reason: &str) -> Value {
 
 impl Server {
     fn start() -> Self {
-        let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
-        let client = Client::new(service, "default");
+        let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Said>>();
+        let health: Arc<Health> = Arc::default();
+        let client = Client::new(Bounds::new(&health).layer(service), "default");
         let (updates, receiver) = mpsc::channel(64);
+        let connected = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connected);
         tokio::spawn(async move {
-            let connect = || std::future::ready(Ok((client.clone(), Arc::default())));
-            follow(connect, "n1", &updates).await;
+            let connect = || {
+                counted.fetch_add(1, Ordering::Relaxed);
+                std::future::ready(Ok(client.clone()))
+            };
+            follow(connect, &health, "n1", &updates).await;
         });
         let (held, watches) = mpsc::unbounded_channel();
         let lists: Arc<Mutex<HashMap<&'static str, Value>>> = Arc::default();
@@ -70,8 +96,10 @@ impl Server {
             down: Arc::clone(&down),
             asked: Arc::clone(&asked),
             watches,
+            others: Vec::new(),
             updates: receiver,
             said: VecDeque::new(),
+            connected,
         };
         tokio::spawn(async move {
             while let Some((request, send)) = handle.next_request().await {
@@ -139,11 +167,15 @@ impl Server {
 
     /// The open watch of a kind.
     async fn watch(&mut self, kind: &str) -> Held {
+        if let Some(at) = self.others.iter().position(|held| held.0.uri().path().ends_with(kind)) {
+            return self.others.remove(at);
+        }
         loop {
             let held = timeout(Duration::from_secs(10), self.watches.recv()).await.unwrap().unwrap();
             if held.0.uri().path().ends_with(kind) {
                 return held;
             }
+            self.others.push(held);
         }
     }
 }
@@ -152,9 +184,9 @@ fn names(cluster: &Cluster) -> Vec<String> {
     cluster.pods.iter().map(|pod| pod.name.to_string()).collect()
 }
 
-fn events(events: &[Value]) -> Response<Body> {
+fn events(events: &[Value]) -> Response<Said> {
     let text: String = events.iter().map(|event| format!("{event}\n")).collect();
-    Response::new(Body::from(text.into_bytes()))
+    Response::new(whole(text.into_bytes()))
 }
 
 #[tokio::test]
@@ -200,6 +232,9 @@ async fn what_was_said_stays_while_the_api_is_away_and_it_is_ready_again_soon_af
     );
     *server.down.lock().unwrap() = false;
     let back = Instant::now();
+    // It opens a watch at once, whether or not there are news.
+    let (_, send) = server.watch("pods").await;
+    send.send_response(Response::new(silence()));
     assert!(matches!(server.state().await, RuntimeState::Ready { .. }));
     assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
 }
@@ -234,4 +269,116 @@ async fn a_namespace_that_is_ignored_hides_its_pods() {
     server.say("namespaces", list(json!([hidden])));
     let cluster = server.cluster(|one| one.pods.iter().any(|pod| pod.ignored)).await;
     assert_eq!(names(&cluster), ["a"]);
+}
+
+/// How often each kind was listed.
+fn listed(server: &Server, kind: &str) -> usize {
+    let asked = server.asked.lock().unwrap();
+    asked.iter().filter(|uri| uri.contains(&format!("/{kind}?")) && !uri.contains("watch=true")).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_that_is_down_for_hours_is_asked_for_lists_once_a_minute() {
+    let server = Server::start();
+    *server.down.lock().unwrap() = true;
+    sleep(Duration::from_secs(3 * 3_600)).await;
+    // Three seconds apart at most for ten minutes, a minute after that; chance takes up to half away.
+    let listed = listed(&server, "pods");
+    assert!((370..850).contains(&listed), "{listed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_in_trouble_is_not_made_good_by_a_version_and_told_once() {
+    let mut server = Server::start();
+    server.say("nodes", failure(503, "ServiceUnavailable"));
+    let RuntimeState::Unreachable { why, .. } = server.state().await else { panic!("failing") };
+    assert!(why.starts_with("nodes: "), "{why}");
+    let more = async { while !matches!(server.next().await, ClusterUpdate::State(_)) {} };
+    assert!(timeout(Duration::from_secs(5), more).await.is_err(), "nothing else is said");
+    server.say("nodes", list(json!([])));
+    assert!(matches!(server.state().await, RuntimeState::Ready { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_refused_for_a_moment_is_well_once_it_opens() {
+    let mut server = Server::start();
+    assert!(matches!(server.state().await, RuntimeState::Ready { .. }));
+    let (_, send) = server.watch("namespaces").await;
+    send.send_response(answer(403, &failure(403, "Forbidden")));
+    let RuntimeState::Unreachable { why, .. } = server.state().await else { panic!("failing") };
+    assert!(why.starts_with("namespaces: "), "{why}");
+    let (_, send) = server.watch("namespaces").await;
+    // Open, and nothing ever happens.
+    send.send_response(Response::new(silence()));
+    assert!(matches!(server.state().await, RuntimeState::Ready { .. }));
+}
+
+/// Nothing, without an end.
+fn silence() -> Said {
+    BodyExt::boxed(StreamBody::new(stream::pending()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_watch_that_is_cut_is_no_news() {
+    let mut server = Server::start();
+    assert!(matches!(server.state().await, RuntimeState::Ready { .. }));
+    for _ in 0..3 {
+        let (_, send) = server.watch("services").await;
+        let (cut, body) = cut_after(Duration::from_secs(50));
+        send.send_response(Response::new(body));
+        cut.await.unwrap();
+    }
+    let _open = server.watch("services").await;
+    let said = std::iter::from_fn(|| server.updates.try_recv().ok());
+    let states = said.filter(|one| matches!(one, ClusterUpdate::State(_))).count();
+    assert_eq!(states, 0);
+}
+
+/// What breaks after so long; and when it did.
+fn cut_after(after: Duration) -> (oneshot::Receiver<()>, Said) {
+    let (tell, cut) = oneshot::channel();
+    let broken = stream::once(async move {
+        sleep(after).await;
+        tell.send(()).ok();
+        Err(BoxError::from("reset"))
+    });
+    (cut, BodyExt::boxed(StreamBody::new(Box::pin(broken))))
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_refused_for_long_are_read_anew_and_what_was_known_stays() {
+    let mut server = Server::start();
+    server.say("pods", list(json!([pod("a")])));
+    server.cluster(|one| !one.pods.is_empty()).await;
+    assert_eq!(server.connected.load(Ordering::Relaxed), 1);
+    for _ in 0..100 {
+        let Ok((_, send)) = timeout(Duration::from_secs(5), server.watch("pods")).await else { break };
+        send.send_response(answer(401, &failure(401, "Unauthorized")));
+        if server.connected.load(Ordering::Relaxed) > 1 {
+            break;
+        }
+    }
+    assert!(server.connected.load(Ordering::Relaxed) > 1);
+    let emptied = |one: &ClusterUpdate| matches!(one, ClusterUpdate::Cluster(one) if one.pods.is_empty());
+    assert!(!std::iter::from_fn(|| server.updates.try_recv().ok()).any(|one| emptied(&one)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_takes_for_ever_is_said_to_fail_and_begun_once() {
+    let (updates, mut said) = mpsc::channel(64);
+    let begun = AtomicUsize::new(0);
+    let connect = || {
+        begun.fetch_add(1, Ordering::Relaxed);
+        std::future::pending::<anyhow::Result<Client>>()
+    };
+    let (health, listens) = (Arc::default(), async {
+        let ClusterUpdate::State(RuntimeState::Unreachable { why, .. }) = said.recv().await.unwrap() else {
+            panic!("failing")
+        };
+        assert!(why.contains("credentials"), "{why}");
+        sleep(Duration::from_secs(600)).await;
+        drop(said);
+    });
+    tokio::join!(follow(connect, &health, "n1", &updates), listens);
+    assert_eq!(begun.load(Ordering::Relaxed), 1);
 }

@@ -1,9 +1,8 @@
 //! Five watches of one API → the cluster, as often as something changed; and whether the API answers.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt as _, stream};
-use jiff::Timestamp;
 use k8s_openapi::api::{
     core::v1::{Namespace, Node, Pod, Service},
     discovery::v1::EndpointSlice,
@@ -22,97 +21,51 @@ use tokio::{
 };
 
 use super::{
-    bounded::Oversized,
     convert,
+    health::{Failure, Health},
     pauses::Pauses,
+    state::State,
     store::{Key, Table},
 };
 use crate::{
     failure,
-    identity::text,
-    runtime::facts::{
-        RuntimeState,
-        cluster::{Backend, Cluster, ClusterNode, ClusterPod, ClusterService, ClusterUpdate},
-    },
+    runtime::facts::cluster::{Backend, Cluster, ClusterNode, ClusterPod, ClusterService, ClusterUpdate},
 };
 
 /// Seconds after which a watch is renewed: so long may a dead connection stay unnoticed.
 pub(super) const WATCH: u32 = 120;
 /// Changes seldom come alone.
 const SETTLE: Duration = Duration::from_millis(100);
-/// How often an API that failed is asked whether it is back.
-const PROBE: Duration = Duration::from_secs(2);
+/// How often it is looked at how the API is, and how long its version may take.
+const LOOK: Duration = Duration::from_secs(2);
 /// An API that has not listed everything by then is said to fail.
 const FIRST_LISTS: Duration = Duration::from_secs(15);
-/// Longest reason kept, in characters.
-const WHY_LIMIT: usize = 240;
 /// A configuration that makes no sense is read again so often: a token may be mounted late.
 const RECONNECT: Duration = Duration::from_secs(10);
+/// A configuration that is not made sense of by then is said to fail.
+const CONFIGURED: Duration = Duration::from_secs(10);
 
-/// Follows until nobody listens. `connect` makes a client, and says of what it was given answers too large to be taken in.
-pub(super) async fn follow<F: Future<Output = anyhow::Result<(Client, Arc<Oversized>)>>>(
+/// Follows until nobody listens. `connect` makes a client that notes in `health` how its watches fare.
+pub(super) async fn follow<F: Future<Output = anyhow::Result<Client>>>(
     connect: impl Fn() -> F,
+    health: &Arc<Health>,
     node: &str,
     updates: &Sender<ClusterUpdate>,
 ) {
-    let mut state = State::default();
-    let (client, oversized) = loop {
-        match connect().await {
-            Ok(connected) => break connected,
-            Err(error) => {
-                let why = failure::one_line(&error);
-                if !state.failing(&why, updates).await {
-                    return;
-                }
-                tokio::select! {
-                    () = sleep(RECONNECT) => {}
-                    () = updates.closed() => return,
-                }
-            }
+    let mut watch = Watch { health, updates, state: State::default(), tables: Tables::default() };
+    while let Some(client) = watch.connect(&connect).await {
+        if watch.run(&client, node).await == Over::NobodyListens {
+            return;
         }
-    };
-    Watch {
-        client,
-        oversized,
-        updates,
-        state,
-        tables: Tables::default(),
-        refused: BTreeMap::new(),
-        away: None,
     }
-    .run(node)
-    .await;
 }
 
-/// What the API is said to be.
-#[derive(Default)]
-struct State(Option<RuntimeState>);
-
-impl State {
-    /// Says it once; whether anybody listens.
-    async fn failing(&mut self, why: &str, updates: &Sender<ClusterUpdate>) -> bool {
-        if matches!(self.0, Some(RuntimeState::Unreachable { .. })) {
-            return true;
-        }
-        let why = text::clean_to(why, WHY_LIMIT);
-        tracing::warn!(%why, "the Kubernetes API does not answer; what it said stays");
-        self.tell(RuntimeState::Unreachable { since: Timestamp::now(), why: why.into() }, updates).await
-    }
-
-    async fn ready(&mut self, version: &str, updates: &Sender<ClusterUpdate>) -> bool {
-        if matches!(self.0, Some(RuntimeState::Ready { .. })) {
-            return true;
-        }
-        tracing::info!(version, "the Kubernetes API answers");
-        let version = text::clean(version).into();
-        let state = RuntimeState::Ready { runtime: "kubernetes".into(), version, api: "v1".into() };
-        self.tell(state, updates).await
-    }
-
-    async fn tell(&mut self, state: RuntimeState, updates: &Sender<ClusterUpdate>) -> bool {
-        self.0 = Some(state.clone());
-        updates.send(ClusterUpdate::State(state)).await.is_ok()
-    }
+/// Why a client is of no use any more.
+#[derive(Debug, PartialEq, Eq)]
+enum Over {
+    NobodyListens,
+    /// Its credentials have been refused for long, and may have been renewed where they came from.
+    Unauthorized,
 }
 
 #[derive(Default)]
@@ -134,13 +87,17 @@ enum News {
 }
 
 impl News {
-    const fn kind(&self) -> &'static str {
+    /// Whether it shows that a list is whole or a watch works; that a list is about to be asked for does not.
+    const fn is_good(&self) -> bool {
+        const fn good<T>(event: &Event<T>) -> bool {
+            matches!(event, Event::InitDone | Event::Apply(_) | Event::Delete(_))
+        }
         match self {
-            Self::Pod(_) => "pods",
-            Self::Node(_) => "nodes",
-            Self::Service(_) => "services",
-            Self::Slice(_) => "endpointslices",
-            Self::Namespace(_) => "namespaces",
+            Self::Pod(event) => good(event),
+            Self::Node(event) => good(event),
+            Self::Service(event) => good(event),
+            Self::Slice(event) => good(event),
+            Self::Namespace(event) => good(event),
         }
     }
 }
@@ -186,119 +143,135 @@ impl Tables {
 }
 
 struct Watch<'a> {
-    client: Client,
-    /// Of what answers were too large.
-    oversized: Arc<Oversized>,
+    health: &'a Arc<Health>,
     updates: &'a Sender<ClusterUpdate>,
     state: State,
     tables: Tables,
-    /// Kinds that the API will not let us see, and why.
-    refused: BTreeMap<&'static str, String>,
-    /// Why the API was last away, until it is seen to be back.
-    away: Option<String>,
 }
 
 impl Watch<'_> {
-    async fn run(mut self, node: &str) {
-        let mut news = std::pin::pin!(all(&self.client, &self.oversized, node));
+    /// A client, however long that takes; `None` if nobody listens any more. Where it takes long, no second one is
+    /// begun beside it.
+    async fn connect<F: Future<Output = anyhow::Result<Client>>>(
+        &mut self,
+        connect: &impl Fn() -> F,
+    ) -> Option<Client> {
+        loop {
+            let mut attempt = std::pin::pin!(connect());
+            let connected = loop {
+                tokio::select! {
+                    connected = &mut attempt => break connected,
+                    () = sleep(CONFIGURED) => {
+                        let why = "no credentials yet: the program that gives them does not end";
+                        if !self.state.failing(why, self.updates).await {
+                            return None;
+                        }
+                    }
+                    () = self.updates.closed() => return None,
+                }
+            };
+            let why = match connected {
+                Ok(client) => return Some(client),
+                Err(error) => failure::one_line(&error),
+            };
+            if !self.state.failing(&why, self.updates).await {
+                return None;
+            }
+            tokio::select! {
+                () = sleep(RECONNECT) => {}
+                () = self.updates.closed() => return None,
+            }
+        }
+    }
+
+    async fn run(&mut self, client: &Client, node: &str) -> Over {
+        let mut news = std::pin::pin!(all(client, self.health, node));
         let began = Instant::now();
         let mut dirty: Option<Instant> = None;
-        let mut probe = Instant::now() + PROBE;
+        let mut look = Instant::now() + LOOK;
         loop {
             let publish = dirty;
             tokio::select! {
                 biased;
-                () = self.updates.closed() => return,
+                () = self.updates.closed() => return Over::NobodyListens,
                 () = sleep_until(publish.unwrap_or(began)), if publish.is_some() => {
                     dirty = None;
                     let cluster = Arc::new(self.tables.cluster());
                     if self.updates.send(ClusterUpdate::Cluster(cluster)).await.is_err() {
-                        return;
+                        return Over::NobodyListens;
                     }
+                    continue;
                 }
                 one = news.next() => match one {
-                    Some((_, Ok(one))) => {
-                        self.refused.remove(one.kind());
+                    Some((kind, Ok(one))) => {
+                        if one.is_good() {
+                            self.health.is_well(kind, Instant::now());
+                        }
                         if self.tables.take(one) {
                             dirty.get_or_insert(Instant::now() + SETTLE);
                         }
+                        continue;
                     }
-                    Some((kind, Err(error))) => {
-                        self.missed(kind, &error);
-                        if !self.say(began).await {
-                            return;
-                        }
-                    }
-                    None => return,
+                    Some((kind, Err(error))) => self.missed(kind, &error),
+                    None => return Over::NobodyListens,
                 },
-                () = sleep_until(probe) => {
-                    if !self.probe(began).await {
-                        return;
-                    }
-                    probe = Instant::now() + PROBE;
-                }
+                () = self.health.better() => {}
+                () = sleep_until(look) => look = Instant::now() + LOOK,
+            }
+            if !self.say(client, began).await {
+                return Over::NobodyListens;
+            }
+            if self.health.wants_credentials(Instant::now()) {
+                return Over::Unauthorized;
             }
         }
     }
 
-    fn missed(&mut self, kind: &'static str, error: &watcher::Error) {
-        use watcher::Error::{InitialListFailed, WatchError, WatchStartFailed};
-        let refused = match error {
-            InitialListFailed(kube::Error::Api(status)) | WatchStartFailed(kube::Error::Api(status)) => {
-                matches!(status.code, 401 | 403 | 404)
-            }
+    fn missed(&self, kind: &'static str, error: &watcher::Error) {
+        use watcher::Error::{
+            InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed,
+        };
+        let (breaks, status) = match error {
             // Too old a version is what a list makes good.
             WatchError(status) if status.code == 410 => return,
-            _ => false,
+            InitialListFailed(kube::Error::Api(status)) | WatchStartFailed(kube::Error::Api(status)) => {
+                (false, Some(status))
+            }
+            InitialListFailed(_) | WatchStartFailed(_) => (false, None),
+            WatchError(status) => (true, Some(status)),
+            WatchFailed(_) | NoResourceVersion => (true, None),
         };
+        let unauthorized = status.is_some_and(|status| status.code == 401);
         let why = failure::flatten(&error.to_string());
-        if refused {
-            self.refused.insert(kind, why);
-        } else {
-            self.away = Some(why);
-        }
+        self.health.failed(kind, Instant::now(), Failure { why, breaks, unauthorized });
     }
 
     /// Says how the API is; whether anybody listens.
-    async fn say(&mut self, began: Instant) -> bool {
+    async fn say(&mut self, client: &Client, began: Instant) -> bool {
+        if let Some(why) = self.health.trouble(Instant::now()) {
+            return self.state.failing(&why, self.updates).await;
+        }
         let unlisted = self.tables.unlisted();
-        if let Some(why) = &self.away {
-            return self.state.failing(&why.clone(), self.updates).await;
-        }
-        if let Some((kind, why)) = self.refused.first_key_value() {
-            return self.state.failing(&format!("{kind}: {why}"), self.updates).await;
-        }
         if !unlisted.is_empty() {
             let late = began.elapsed() >= FIRST_LISTS;
             let why = format!("no list yet of {}", unlisted.join(", "));
             return !late || self.state.failing(&why, self.updates).await;
         }
-        true
-    }
-
-    /// Asks an API that is not said to be ready whether it is.
-    async fn probe(&mut self, began: Instant) -> bool {
-        if self.away.is_none() && matches!(self.state.0, Some(RuntimeState::Ready { .. })) {
-            return self.say(began).await;
+        if self.state.still_ready() {
+            return true;
         }
-        match timeout(PROBE, self.client.apiserver_version()).await {
-            Ok(Ok(version)) => {
-                self.away = None;
-                if self.tables.unlisted().is_empty() && self.refused.is_empty() {
-                    return self.state.ready(&version.git_version, self.updates).await;
-                }
-            }
-            Ok(Err(error)) => self.away = Some(failure::flatten(&error.to_string())),
-            Err(_) => self.away = Some("no answer in time".into()),
+        match timeout(LOOK, client.apiserver_version()).await {
+            Ok(Ok(version)) => self.state.ready(&version.git_version, self.updates).await,
+            Ok(Err(error)) => self.state.failing(&failure::flatten(&error.to_string()), self.updates).await,
+            Err(_) => self.state.failing("no answer in time", self.updates).await,
         }
-        self.say(began).await
     }
 }
 
 /// The five watches as one stream, each trying again by itself.
 fn all(
     client: &Client,
-    oversized: &Arc<Oversized>,
+    health: &Arc<Health>,
     node: &str,
 ) -> impl Stream<Item = (&'static str, Result<News, watcher::Error>)> + use<> {
     // Any version will do that the server has at hand (`resourceVersion=0`): agents are many, and what is a second
@@ -307,7 +280,7 @@ fn all(
     let config =
         || watcher::Config { page_size: None, ..watcher::Config::default().any_semantic().timeout(WATCH) };
     let of_node = config().fields(&format!("spec.nodeName={node}"));
-    let from = (client, oversized);
+    let from = (client, health);
     stream::select_all([
         of::<Pod, _>(from, of_node, convert::pod, News::Pod, "pods").boxed(),
         of::<Node, _>(from, config(), convert::node, News::Node, "nodes").boxed(),
@@ -319,7 +292,7 @@ fn all(
 
 /// One watch; of each object only what is kept leaves it.
 fn of<K, V>(
-    (client, oversized): (&Client, &Arc<Oversized>),
+    (client, health): (&Client, &Arc<Health>),
     config: watcher::Config,
     convert: fn(&K) -> Option<V>,
     news: fn(Event<(Key, Option<V>)>) -> News,
@@ -330,7 +303,7 @@ where
     V: Send + 'static,
 {
     let kept = move |object: &K| (convert::key(object.meta()), convert(object));
-    watcher(Api::<K>::all(client.clone()), config).backoff(Pauses::new(kind, Arc::clone(oversized))).map(
+    watcher(Api::<K>::all(client.clone()), config).backoff(Pauses::new(kind, Arc::clone(health))).map(
         move |event| {
             let event = event.map(|event| match event {
                 Event::Apply(object) => Event::Apply(kept(&object)),
