@@ -36,7 +36,7 @@ pub async fn dump() -> anyhow::Result<NatRules> {
     let rules = netlink::dump(NETLINK_NETFILTER, GET_RULE, &ALL_FAMILIES, decode::rule)
         .await
         .context("cannot read the firewall's rules")?;
-    Ok(NatRules { chains: chains.entries, rules: rules.entries, legacy: legacy() })
+    Ok(NatRules::new(chains.entries, rules.entries, legacy()))
 }
 
 fn legacy() -> bool {

@@ -6,6 +6,7 @@ mod client;
 mod convert;
 mod health;
 mod pauses;
+mod scan;
 mod state;
 mod store;
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 mod judge;
 
+use std::collections::{BTreeSet, HashMap};
+
 pub use judge::Origin;
 
 /// Chains and rules of this network namespace, in the kernel's order.
@@ -14,6 +16,37 @@ pub struct NatRules {
     pub rules: Vec<Rule>,
     /// Whether the older back end has a `nat` table too, whose rules are not seen.
     pub legacy: bool,
+}
+
+impl NatRules {
+    /// Of all rules, those in chains that packets about to leave may pass: a node's Services have tens of thousands of
+    /// others, and the question is asked at every change of the host.
+    #[must_use]
+    pub fn new(chains: Vec<Chain>, mut rules: Vec<Rule>, legacy: bool) -> Self {
+        let reached = reached(&chains, &rules);
+        rules.retain(|rule| reached.contains(&(rule.table.clone(), rule.chain.clone())));
+        Self { chains, rules, legacy }
+    }
+}
+
+fn reached(chains: &[Chain], rules: &[Rule]) -> BTreeSet<(Table, String)> {
+    let mut jumps: HashMap<(&Table, &str), Vec<&String>> = HashMap::new();
+    for rule in rules {
+        let chains = rule.expressions.iter().filter_map(|step| match step {
+            Expression::Jump { chain, .. } => Some(chain),
+            _ => None,
+        });
+        jumps.entry((&rule.table, rule.chain.as_str())).or_default().extend(chains);
+    }
+    let begin = chains.iter().filter(|chain| chain.is_source_nat());
+    let mut open: Vec<(&Table, &String)> = begin.map(|chain| (&chain.table, &chain.name)).collect();
+    let mut reached = BTreeSet::new();
+    while let Some((table, chain)) = open.pop() {
+        if reached.insert((table.clone(), chain.clone())) {
+            open.extend(jumps.get(&(table, chain.as_str())).into_iter().flatten().map(|next| (table, *next)));
+        }
+    }
+    reached
 }
 
 /// Where chains and rules live.

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tower::{BoxError, Layer, Service};
 
-use super::health::Health;
+use super::{health::Health, scan::Scan};
 
 /// Largest list, and largest watch until it is renewed: ten thousand Services, or their slices, have some 20 MB.
 const LARGEST: usize = 64 << 20;
@@ -88,19 +88,14 @@ where
                 if is_watch && answer.status().is_success() {
                     health.is_well(&kind, Instant::now());
                 }
-                return Ok(answer.map(|body| Guarded {
-                    inner: Limited::new(body, limit),
-                    turn: None,
-                    kind,
-                    health,
-                }));
+                return Ok(answer.map(|body| Guarded::new(body, limit, None, kind, health)));
             }
             // Never closed, so never refused.
             let permit = bounds.lists.acquire_owned().await.ok();
             let until = Instant::now() + LIST;
             let answer = timeout_at(until, answer).await.map_err(|_| too_slow())?.map_err(Into::into)?;
             let turn = Some(Turn { _permit: permit, over: Box::pin(sleep_until(until)) });
-            Ok(answer.map(|body| Guarded { inner: Limited::new(body, limit), turn, kind, health }))
+            Ok(answer.map(|body| Guarded::new(body, limit, turn, kind, health)))
         })
     }
 }
@@ -123,6 +118,13 @@ pub(super) struct Guarded<B> {
     turn: Option<Turn>,
     kind: String,
     health: Arc<Health>,
+    scan: Scan,
+}
+
+impl<B> Guarded<B> {
+    fn new(body: B, limit: usize, turn: Option<Turn>, kind: String, health: Arc<Health>) -> Self {
+        Self { inner: Limited::new(body, limit), turn, kind, health, scan: Scan::default() }
+    }
 }
 
 impl<B> Body for Guarded<B>
@@ -143,7 +145,13 @@ where
         }
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
         match &frame {
-            Some(Ok(_)) => {}
+            Some(Ok(frame)) => {
+                if !frame.data_ref().is_none_or(|data| self.scan.take(data)) {
+                    self.health.oversized(&self.kind);
+                    self.turn = None;
+                    return Poll::Ready(Some(Err("more objects than are taken in".into())));
+                }
+            }
             Some(Err(error)) => {
                 if error.is::<LengthLimitError>() {
                     self.health.oversized(&self.kind);

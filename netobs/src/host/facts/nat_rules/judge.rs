@@ -351,6 +351,25 @@ mod tests {
     }
 
     #[test]
+    fn rules_that_nothing_leads_to_are_not_kept() {
+        let chains = vec![chain("POSTROUTING", Some((4, 100))), chain("PREROUTING", Some((0, -100)))];
+        let jump = |to: &str| vec![Expression::Jump { chain: to.into(), goto: false }];
+        let mut all: Vec<Rule> =
+            (0..30_000).map(|n| rule(&format!("KUBE-SVC-{n}"), jump("KUBE-SEP"))).collect();
+        all.push(rule("PREROUTING", jump("KUBE-SVC-1")));
+        all.push(rule("POSTROUTING", jump("KUBE-POSTROUTING")));
+        all.push(rule("KUBE-POSTROUTING", jump("POSTROUTING")));
+        all.push(rule("KUBE-POSTROUTING", vec![Expression::SourceNat]));
+        let elsewhere = Table { family: 2, name: "other".into() };
+        all.push(Rule { table: elsewhere, ..rule("KUBE-POSTROUTING", vec![Expression::SourceNat]) });
+        let kept = NatRules::new(chains.clone(), all.clone(), false);
+        assert_eq!(kept.rules.len(), 3);
+        let whole = NatRules { chains, rules: all, legacy: false };
+        assert_eq!(translates(&kept, "10.0.0.0/24"), translates(&whole, "10.0.0.0/24"));
+        assert_eq!(translates(&kept, "10.0.0.0/24"), Some(true));
+    }
+
+    #[test]
     fn rules_that_cannot_be_seen_leave_it_open() {
         let mut all = rules(vec![]);
         all.legacy = true;
