@@ -49,6 +49,9 @@ pub struct Hop {
     pub interface: String,
     /// The interface's index.
     pub ifindex: u32,
+    /// The endpoint inside whose network stack it is.
+    #[serde(default)]
+    pub inside: Option<String>,
     /// `ingress` or `egress`.
     pub hook: String,
     /// What the interface is for.

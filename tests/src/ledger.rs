@@ -44,7 +44,8 @@ type Seen = BTreeMap<(u32, bool), Sum>;
 fn seen(flows: &[Flow], mut keep: impl FnMut(&Flow) -> bool) -> Seen {
     let mut seen = Seen::new();
     for flow in flows.iter().filter(|flow| keep(flow)) {
-        for hop in &flow.hops {
+        // Indexes inside an endpoint are other interfaces' outside.
+        for hop in flow.hops.iter().filter(|hop| hop.inside.is_none()) {
             let sum = seen.entry((hop.ifindex, hop.hook == "ingress")).or_default();
             sum.count += count(hop.carried);
             sum.segments += i128::from(hop.carried.segments);

@@ -102,6 +102,7 @@ fn both_stacks(scene: &Scene) -> Result<()> {
     let _server = traffic::tcp_server(&plain, &format!("{to}:7100"))?;
     let (interval, ports) =
         Interval::around(&scene.agent, || traffic::connect(&web, &format!("{to}:7100"), 1, 5_000))?;
+    interval.must_be_exact()?;
     let found = listed(scene, ports[0], "tcp")?;
     let [(flow, raw)] = &found[..] else { anyhow::bail!("{} flows from that port", found.len()) };
     let (a, b) = (scene.site.host_side_name(WEB)?, scene.site.host_side_name(PLAIN)?);

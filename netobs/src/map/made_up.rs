@@ -78,6 +78,7 @@ impl Site {
                 direction: HopDirection::Forward,
                 interface: link.name.clone(),
                 ifindex: *ifindex,
+                inside: None,
                 hook: HookName::Ingress,
                 role: link.role.unwrap_or(RoleName::Other),
                 encapsulation: None,

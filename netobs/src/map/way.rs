@@ -44,7 +44,9 @@ pub(super) fn of(flow: &FlowRow, places: &Places) -> Vec<Arc<str>> {
 
 /// The hops of the direction that was seen, in the order from source to destination.
 fn hops(flow: &FlowRow) -> Vec<&HopRow> {
-    let of = |direction| flow.hops.iter().filter(move |hop| hop.direction == direction);
+    // What lies inside an endpoint is part of its node, and its indexes mean nothing outside.
+    let of =
+        |direction| flow.hops.iter().filter(move |hop| hop.direction == direction && hop.inside.is_none());
     let forward: Vec<_> = of(HopDirection::Forward).collect();
     if forward.is_empty() { of(HopDirection::Reply).rev().collect() } else { forward }
 }
