@@ -12,6 +12,8 @@ use anyhow::{Context, Result};
 
 use crate::netns::Stack;
 
+const MAP_CREATE: libc::c_long = 0;
+const MAP_LOOKUP: libc::c_long = 1;
 const PROG_LOAD: libc::c_long = 5;
 const OBJ_PIN: libc::c_long = 6;
 const PROG_QUERY: libc::c_long = 16;
@@ -65,7 +67,24 @@ pub(crate) fn owned(result: libc::c_long) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn number(fd: &OwnedFd) -> u32 {
+/// Makes an array of `count` values of `size` bytes.
+pub(crate) fn array(size: usize, count: u32) -> Result<OwnedFd> {
+    const ARRAY: u32 = 2;
+    let mut arguments = Arguments::new().u32(0, ARRAY).u32(4, 4).u32(8, size.try_into()?).u32(12, count);
+    owned(arguments.call(MAP_CREATE).context("making an array")?)
+}
+
+/// Reads a value of an array into `value`, which must be as long as its values are.
+pub(crate) fn read_array(array: &OwnedFd, index: u32, value: &mut [u8]) -> Result<()> {
+    let mut arguments = Arguments::new()
+        .u32(0, number(array))
+        .u64(8, std::ptr::from_ref(&index).addr() as u64)
+        .u64(16, value.as_mut_ptr().addr() as u64);
+    arguments.call(MAP_LOOKUP).context("reading an array")?;
+    Ok(())
+}
+
+pub(crate) fn number(fd: &OwnedFd) -> u32 {
     fd.as_raw_fd().unsigned_abs()
 }
 
@@ -75,17 +94,21 @@ fn number(fd: &OwnedFd) -> u32 {
 /// Without privilege.
 pub fn load_dropper() -> Result<OwnedFd> {
     // r0 = 2 (TC_ACT_SHOT); exit
-    let instructions: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
+    load(b"lab_drop", &[0x0000_0002_0000_00b7, 0x95])
+}
+
+/// Loads a tc program of these instructions.
+pub(crate) fn load(called: &[u8], instructions: &[u64]) -> Result<OwnedFd> {
     let license = c"GPL";
     let mut name = [0; 16];
-    name[..8].copy_from_slice(b"lab_drop");
+    name[..called.len()].copy_from_slice(called);
     let mut arguments = Arguments::new()
         .u32(0, SCHED_CLS)
         .u32(4, instructions.len().try_into()?)
         .u64(8, instructions.as_ptr().addr() as u64)
         .u64(16, license.as_ptr().addr() as u64);
     arguments.0[48..64].copy_from_slice(&name);
-    owned(arguments.call(PROG_LOAD).context("loading the dropper")?)
+    owned(arguments.call(PROG_LOAD).with_context(|| called.escape_ascii().to_string())?)
 }
 
 /// Attaches a program at the end of an interface's TCX chain; detached when the link is dropped.

@@ -74,6 +74,20 @@ pub struct OriginalDestination {
     pub port: Option<u16>,
 }
 
+/// An encapsulation.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Overlay {
+    /// `vxlan` and its like.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The virtual network's number.
+    pub vni: Option<u32>,
+    /// Who encapsulates what goes forward.
+    pub outer_source: String,
+    /// Whom that is sent to.
+    pub outer_destination: String,
+}
+
 /// One conversation.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Flow {
@@ -97,6 +111,8 @@ pub struct Flow {
     pub via: String,
     /// `source`, `destination`, `transit`.
     pub reporter: String,
+    /// The encapsulation it travels in.
+    pub overlay: Option<Overlay>,
     /// The proxy between this flow and another.
     pub proxied_by: Option<String>,
     /// From the source.

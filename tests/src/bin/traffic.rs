@@ -38,9 +38,17 @@ enum Traffic {
         /// How many to wait for.
         #[arg(long, default_value_t = 1000)]
         count: u32,
-        /// Send each back.
+        /// Answer each with as many bytes, of another letter than what was sent.
         #[arg(long)]
         echo: bool,
+    },
+    /// Send one datagram, wait for the answer, and print the own port.
+    UdpAsk {
+        /// Where to.
+        to: SocketAddr,
+        /// Payload in bytes.
+        #[arg(long, default_value_t = 100)]
+        size: usize,
     },
     /// Send one datagram on each of `--count` distinct tuples: source ports × destination ports.
     Flood {
@@ -87,6 +95,7 @@ fn main() -> Result<()> {
     match Traffic::parse() {
         Traffic::UdpSend { to, from_port, count, size, rate } => udp_send(to, from_port, count, size, rate),
         Traffic::UdpSink { listen, count, echo } => udp_sink(listen, count, echo),
+        Traffic::UdpAsk { to, size } => udp_ask(to, size),
         Traffic::Flood { to, count, size, rate } => flood(to, count, size, rate),
         Traffic::TcpServe { listen, answer, count } => tcp_serve(listen, answer, count),
         Traffic::TcpConnect { to, count, bytes, rate } => tcp_connect(to, count, bytes, rate),
@@ -130,7 +139,7 @@ fn udp_sink(listen: SocketAddr, count: u32, echo: bool) -> Result<()> {
     while received < count {
         let Ok((length, from)) = socket.recv_from(&mut buffer) else { break };
         if echo {
-            socket.send_to(&buffer[..length], from).context("answering")?;
+            socket.send_to(&vec![b'a'; length], from).context("answering")?;
         }
         received += 1;
         if received == 1 {
@@ -138,6 +147,15 @@ fn udp_sink(listen: SocketAddr, count: u32, echo: bool) -> Result<()> {
         }
     }
     println!("{received}");
+    Ok(())
+}
+
+fn udp_ask(to: SocketAddr, size: usize) -> Result<()> {
+    let socket = UdpSocket::bind(any(to.ip(), 0)).context("binding")?;
+    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+    socket.send_to(&vec![b'r'; size], to).context("asking")?;
+    socket.recv_from(&mut vec![0; size]).with_context(|| format!("waiting for the answer of {to}"))?;
+    println!("{}", socket.local_addr()?.port());
     Ok(())
 }
 
