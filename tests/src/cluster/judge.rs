@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{
     Between,
-    talk::{Protocol, Spoken, Ways},
+    talk::{Spoken, Ways},
 };
 use crate::{
     flows::{self, Carried, Flow, Overlay},
@@ -102,7 +102,7 @@ pub fn compare(
     differ("addressed", format!("{:?}", own.or(side(&flow.destination))), format!("{:?}", Some(addressed)));
     differ("overlay", format!("{:?}", flow.overlay), format!("{:?}", overlay(ways)));
     for (direction, hops) in [("forward", &ways.forward), ("reply", &ways.reply)] {
-        differ(direction, listed(flow, direction), traced(hops, spoken.talk.protocol));
+        differ(direction, listed(flow, direction), traced(hops));
     }
     if wrong.is_empty() {
         return Ok(());
@@ -137,7 +137,7 @@ fn listed(flow: &Flow, direction: &str) -> String {
     hops.collect()
 }
 
-fn traced(hops: &[TracedHop], _protocol: Protocol) -> String {
+fn traced(hops: &[TracedHop]) -> String {
     let hops = hops.iter().map(|hop| {
         let shown = hop.shown();
         line(&hop.place(), &shown.source.to_string(), &shown.destination.to_string(), hop.carried)

@@ -56,7 +56,7 @@ pub struct Cluster {
     endpoints: BTreeMap<&'static str, Endpoint>,
     nodes: [Netns; 2],
     client: Netns,
-    _underlay: Netns,
+    underlay: Netns,
     directory: Directory,
 }
 
@@ -91,7 +91,7 @@ impl Cluster {
             endpoints: BTreeMap::new(),
             nodes: [namespace("n1")?, namespace("n2")?],
             client: namespace("client")?,
-            _underlay: namespace("underlay")?,
+            underlay: namespace("underlay")?,
             directory,
         };
         cluster.join()?;
@@ -108,7 +108,7 @@ impl Cluster {
             cluster.apis.push(api);
         }
         let nodes = cluster.nodes.iter().map(Netns::stack);
-        let others = [cluster.client.stack(), cluster._underlay.stack()];
+        let others = [cluster.client.stack(), cluster.underlay.stack()];
         let endpoints = cluster.endpoints.values().map(Endpoint::stack);
         nodes.chain(others).chain(endpoints).try_for_each(|stack| calm(&stack))?;
         Ok(cluster)
@@ -116,7 +116,7 @@ impl Cluster {
 
     /// The network between the nodes and the outside.
     fn join(&self) -> Result<()> {
-        let underlay = self._underlay.stack();
+        let underlay = self.underlay.stack();
         // What passes here is nobody's to translate.
         underlay.sysctl("net/bridge/bridge-nf-call-iptables", "0").ok();
         underlay.sysctl("net/bridge/bridge-nf-call-ip6tables", "0").ok();

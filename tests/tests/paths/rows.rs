@@ -190,29 +190,21 @@ type Check = fn(&Scene) -> Result<()>;
 pub(crate) fn cases() -> Vec<Case<Scene>> {
     let case = |name, check: Check| Case { name, check };
     vec![
-        case("host_to_pod", |scene| tcp(scene, &host_to_pod())),
-        case("pod_to_host", |scene| tcp(scene, &pod_to_host())),
-        case("pods_of_one_node", |scene| tcp(scene, &pods_of_one_node())),
-        case("pods_of_two_nodes", |scene| tcp(scene, &pods_of_two_nodes())),
+        case("host_and_pod", |scene| tcp(scene, &[host_to_pod(), pod_to_host()])),
+        case("pods_of_one_node", |scene| tcp(scene, &[pods_of_one_node()])),
+        case("pods_of_two_nodes", |scene| tcp(scene, &[pods_of_two_nodes()])),
         case("datagrams_and_echoes", |scene| {
-            judged(
-                scene,
-                &[pods_of_one_node(), pods_of_two_nodes()].concat(),
-                &[Protocol::Udp, Protocol::Icmp],
-            )
+            judged(scene, &[pods_of_one_node(), pods_of_two_nodes()], &[Protocol::Udp, Protocol::Icmp])
         }),
-        case("node_port_to_the_other_nodes_pod", |scene| tcp(scene, &node_port_to_the_other_node())),
-        case("node_port_to_an_own_pod", |scene| tcp(scene, &node_port_to_an_own_pod())),
-        case("cluster_ip_from_a_pod", |scene| tcp(scene, &cluster_ip_from_a_pod())),
-        case("cluster_ip_to_a_pod_of_the_same_node", |scene| tcp(scene, &cluster_ip_on_one_node())),
-        case("cluster_ip_from_the_host", |scene| tcp(scene, &cluster_ip_from_the_host())),
-        case("hairpin", |scene| tcp(scene, &hairpin())),
-        case("pod_to_outside", |scene| tcp(scene, &pod_to_outside())),
-        case("container_behind_the_host", |scene| tcp(scene, &container_behind_the_host())),
-        case("macvlan", |scene| tcp(scene, &macvlan())),
-        case("machine", |scene| tcp(scene, &machine())),
-        case("loopback", |scene| tcp(scene, &loopback())),
-        case("hosts", |scene| tcp(scene, &hosts())),
+        case("node_ports", |scene| tcp(scene, &[node_port_to_the_other_node(), node_port_to_an_own_pod()])),
+        case("cluster_ips", |scene| tcp(scene, &[cluster_ip_from_a_pod(), cluster_ip_from_the_host()])),
+        case("services_of_one_node", |scene| tcp(scene, &[cluster_ip_on_one_node(), hairpin()])),
+        case("masquerade_and_published_port", |scene| {
+            tcp(scene, &[pod_to_outside(), container_behind_the_host()])
+        }),
+        case("macvlan", |scene| tcp(scene, &[macvlan()])),
+        case("machine", |scene| tcp(scene, &[machine()])),
+        case("hosts", |scene| tcp(scene, &[loopback(), hosts()])),
         case("both_addresses_find_the_flow", together::both_addresses_find_the_flow),
         case("masqueraded_connections_are_each_containers_own", together::masqueraded_connections),
         case("the_cluster_counts_each_flow_once", together::counted_once),
@@ -220,7 +212,7 @@ pub(crate) fn cases() -> Vec<Case<Scene>> {
 }
 
 /// Connections over both families.
-fn tcp(scene: &Scene, rows: &[Row]) -> Result<()> {
+fn tcp(scene: &Scene, rows: &[Vec<Row>]) -> Result<()> {
     judged(scene, rows, &[Protocol::Tcp])
 }
 
@@ -237,8 +229,8 @@ pub(super) fn talks(rows: &[Row], protocols: &[Protocol]) -> Vec<(Talk, Vec<Prom
     talks
 }
 
-fn judged(scene: &Scene, rows: &[Row], protocols: &[Protocol]) -> Result<()> {
-    let talks = talks(rows, protocols);
+fn judged(scene: &Scene, rows: &[Vec<Row>], protocols: &[Protocol]) -> Result<()> {
+    let talks = talks(&rows.concat(), protocols);
     let happened = scene.speak(&talks.iter().map(|(talk, _)| *talk).collect::<Vec<_>>())?;
     let mut wrong = String::new();
     if let Err(error) = happened.must_be_exact() {
