@@ -10,12 +10,14 @@ use anyhow::{Context, Result, bail, ensure};
 use netobs_tests::{
     agent::whole,
     cluster::{
+        UPLINK,
         addresses::{Family, NODES, PORT},
         container_id, judge,
         talk::{Protocol, Spoken},
     },
     flows::{self, Flow},
     interval::Interval,
+    tracer::TracedHop,
     traffic,
 };
 
@@ -179,19 +181,28 @@ fn total(interval: &Interval, unit: &str) -> i128 {
     counts.map(|(_, value)| whole(value)).sum()
 }
 
-/// Packets and bytes of all conversations, both directions, as a tracer saw them where they first were no
-/// encapsulation's.
+/// Packets and bytes of all conversations, both directions, as a tracer saw them where they are to be counted.
 fn sent(happened: &Happened<Vec<Spoken>>) -> Result<[i128; 2]> {
     let mut sum = [0; 2];
     for spoken in &happened.done {
-        let ways = [0, 1].map(|node| spoken.ways(&happened.seen[node]));
-        for pick in [0, 1] {
-            let hops = ways.iter().flat_map(|ways| if pick == 0 { &ways.forward } else { &ways.reply });
-            let plain = hops.clone().find(|hop| hop.outer.is_none());
-            let carried = plain.with_context(|| format!("{} was not seen", spoken.talk))?.carried;
-            sum[0] += i128::from(carried.packets);
-            sum[1] += i128::from(carried.bytes);
+        let [one, other] = [0, 1].map(|node| spoken.ways(&happened.seen[node]));
+        for ways in [[&one.forward, &other.forward], [&one.reply, &other.reply]] {
+            let hop = counting(ways).with_context(|| format!("{} was not seen", spoken.talk))?;
+            sum[0] += i128::from(hop.carried.packets);
+            sum[1] += i128::from(hop.carried.bytes);
         }
     }
     Ok(sum)
+}
+
+/// Of one direction's ways through both nodes: at the sender's node, where it leaves the sender's own interface; what
+/// the node made itself, where it leaves the node, with what encapsulates it there, or comes to its receiver; what is
+/// from outside, where it enters.
+fn counting(ways: [&Vec<TracedHop>; 2]) -> Option<&TracedHop> {
+    let enters = |hops: &Vec<TracedHop>| hops[0].ingress && hops[0].interface == UPLINK;
+    let crossed = || ways.into_iter().filter(|hops| !hops.is_empty());
+    let senders = crossed().find(|hops| !enters(hops));
+    let hops = senders.or_else(|| crossed().find(|hops| hops[0].outer.is_none()))?;
+    let first = hops.first()?;
+    if !first.ingress && first.came_by == 0 { hops.last() } else { Some(first) }
 }
