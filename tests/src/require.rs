@@ -49,6 +49,21 @@ pub const MACHINES: Tier = Tier {
     programs: &["ip", "nsenter", "iptables", "busybox", "qemu-system-x86_64", "libvirtd", "virsh", "unshare"],
     also: no_kernel,
 };
+/// Two nodes that translate by either kind of rules.
+pub const CLUSTER: Tier = Tier {
+    name: "cluster",
+    programs: &[
+        "ip",
+        "bridge",
+        "nsenter",
+        "iptables-restore",
+        "ip6tables-restore",
+        "nft",
+        "conntrack",
+        "ping",
+    ],
+    also: nothing,
+};
 /// A real Prometheus.
 pub const PROMETHEUS: Tier =
     Tier { name: "prometheus", programs: &["prometheus", "promtool", "ip", "nsenter"], also: nothing };

@@ -12,13 +12,13 @@ use std::process::ExitCode;
 
 use netobs_tests::{
     cluster::{Between, Rules},
-    require::{MACHINES, TRAFFIC},
+    require::{CLUSTER, MACHINES},
     suite,
 };
 use paths::scene::Scene;
 
 fn main() -> ExitCode {
-    let tiers = [TRAFFIC, MACHINES];
+    let tiers = [CLUSTER, MACHINES];
     let overlay = || Scene::new(Between::Vxlan, Rules::Iptables);
     let routed = || Scene::new(Between::Routes, Rules::Nft);
     // The same cases twice, one cluster after the other.
