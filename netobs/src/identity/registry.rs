@@ -91,10 +91,11 @@ impl Registry {
         self.addresses = Addresses::of_host(observed.facts);
         self.owners.clear();
         self.containers.clear();
-        self.before = Before::of(observed);
+        self.before.begin(observed);
         for one in &found {
             self.index(one);
         }
+        self.before.end(observed);
         self.addresses.route(observed.facts);
         let links = observed.facts.links.keys().filter(|index| !observed.uplinks.contains(index));
         self.inner = links.flat_map(|index| observed.facts.connected_prefixes(*index)).collect();

@@ -18,15 +18,30 @@ pub(super) struct Before {
     links: HashMap<u32, (u64, StackKey)>,
     /// By the id of a container or a pod's sandbox, with its start.
     containers: HashMap<Arc<str>, (Option<Timestamp>, StackKey)>,
-    /// What was in each namespace, by inode.
-    namespaces: HashMap<u64, HashSet<Anchor>>,
+    /// By inode, as long as anything is believed to be in it.
+    namespaces: HashMap<u64, Kept>,
+}
+
+/// A namespace as it was when it was last to be seen.
+#[derive(Debug)]
+struct Kept {
+    /// What was in it.
+    anchors: HashSet<Anchor>,
+    /// Whether it was there at the last look.
+    there: bool,
 }
 
 impl Before {
-    /// What was in each namespace, and nothing of the rest yet.
-    pub(super) fn of(observed: &Observed<'_>) -> Self {
-        let namespaces = observed.namespaces.iter().map(|one| (one.inode, stack::anchors_of(one)));
-        Self { namespaces: namespaces.collect(), ..Self::default() }
+    /// Begins with what is in each namespace. One that is not to be seen now is kept with what was in it: the kernel
+    /// gives its inode to the next one.
+    pub(super) fn begin(&mut self, observed: &Observed<'_>) {
+        self.links.clear();
+        for kept in self.namespaces.values_mut() {
+            kept.there = false;
+        }
+        let now = observed.namespaces.iter();
+        self.namespaces
+            .extend(now.map(|one| (one.inode, Kept { anchors: stack::anchors_of(one), there: true })));
     }
 
     /// Takes a stack's interfaces and containers in.
@@ -36,6 +51,17 @@ impl Before {
         let containers = draft.containers.iter().map(|one| (&one.id, one.started_at));
         let all = containers.chain(draft.pod.map(|pod| (&pod.sandbox, pod.created_at)));
         self.containers.extend(all.map(|(id, start)| (Arc::clone(id), (start, draft.key.clone()))));
+    }
+
+    /// Forgets what no source speaks of any more, and the namespaces in which nothing is left.
+    pub(super) fn end(&mut self, observed: &Observed<'_>) {
+        let containers = observed.containers.iter().map(|one| &*one.id);
+        let listed: HashSet<&str> = containers.chain(observed.pods.iter().map(|one| &*one.sandbox)).collect();
+        self.containers.retain(|id, _| listed.contains(&**id));
+        let of_links = self.links.values().map(|(_, key)| key);
+        let keys = of_links.chain(self.containers.values().map(|(_, key)| key));
+        let used: HashSet<u64> = keys.filter_map(StackKey::inode).collect();
+        self.namespaces.retain(|inode, kept| kept.there || used.contains(inode));
     }
 
     /// The interface is gone.
@@ -64,11 +90,12 @@ impl Before {
         (*before == started_at && self.is_still(key, now)).then(|| key.clone())
     }
 
-    /// Whether a namespace of this inode, if there is one, may be the one that had it before.
+    /// Whether a namespace of this inode, if there is one, may be the one that had it before. After a look that did not
+    /// find it, only what was in it proves that.
     fn is_still(&self, key: &StackKey, now: &HashMap<u64, &Namespace>) -> bool {
         let Some(namespace) = key.inode().and_then(|inode| now.get(&inode)) else { return true };
+        let Some(Kept { anchors, there }) = self.namespaces.get(&namespace.inode) else { return false };
         let now = stack::anchors_of(namespace);
-        let before = self.namespaces.get(&namespace.inode);
-        before.is_none_or(|before| before.is_empty() || now.is_empty() || !before.is_disjoint(&now))
+        !anchors.is_disjoint(&now) || (*there && (anchors.is_empty() || now.is_empty()))
     }
 }

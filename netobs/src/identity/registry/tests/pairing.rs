@@ -138,6 +138,39 @@ fn what_was_known_of_a_container_does_not_pass_to_the_next_user_of_its_inode() {
 }
 
 #[test]
+fn an_inode_that_was_free_for_a_look_is_not_a_dead_containers_any_more() {
+    let mut world = World::with_web();
+    let web = world.look().behind(10).number;
+    // `web` died while its runtime is away: it stays listed, and its namespace is not to be seen for some looks.
+    world.links.retain(|one| one.index != 10);
+    world.namespaces.clear();
+    world.later(1).look();
+    world.later(1).look();
+    for pid in [2000, 3000] {
+        world.namespaces.clear();
+        world.namespace(100, Some(0), pid).path = Some("/run/netns/blue".into());
+        world.links.retain(|one| one.index != 11);
+        world.veth(11, Some(0), 3);
+        let next = world.later(1).look().behind(11);
+        assert_eq!((&*next.id, next.containers.len()), ("netns/blue", 0));
+        assert_ne!(next.number, web);
+    }
+}
+
+#[test]
+fn a_namespace_that_could_not_be_seen_for_a_look_is_still_the_containers() {
+    let mut world = World::with_web();
+    // Its process is not known by the runtime's number: only what was found before says where it is.
+    let web = world.look().behind(10).number;
+    Arc::get_mut(&mut world.containers[0]).unwrap().pid = 0;
+    let namespaces = std::mem::take(&mut world.namespaces);
+    world.later(1).look();
+    world.namespaces = namespaces;
+    let still = world.later(1).look().behind(10);
+    assert_eq!((&*still.id, still.number, still.netns), ("container/web", web, Some(100)));
+}
+
+#[test]
 fn a_sidecar_stays_in_the_stack_it_joined_when_the_other_is_started_again() {
     let mut world = World::with_web();
     world.container(2, "sidecar", 1002).network_mode = format!("container:{}", id(1)).into();
