@@ -7,6 +7,7 @@
 mod addresses;
 mod attachments;
 mod before;
+mod connected;
 mod describe;
 mod found;
 mod guest_mode;
@@ -15,7 +16,7 @@ mod pairing;
 mod stack;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::Arc,
     time::Instant,
@@ -26,8 +27,8 @@ use netobs_common::endpoint::{EndpointId, Kind};
 
 pub use self::addresses::{AddressOwner, ROUTED};
 use self::{
-    addresses::Addresses, attachments::Attachment, before::Before, found::Found, numbers::Numbers,
-    stack::Generations,
+    addresses::Addresses, attachments::Attachment, before::Before, connected::Connected, found::Found,
+    numbers::Numbers, stack::Generations,
 };
 use super::{
     claim::Provenance,
@@ -48,8 +49,7 @@ pub struct Registry {
     containers: HashMap<Arc<str>, EndpointId>,
     addresses: Addresses,
     elsewhere: Elsewhere,
-    /// Networks this host is connected to otherwise than by its uplinks: who is unknown there is not elsewhere.
-    inner: BTreeSet<IpNet>,
+    connected: Connected,
     host: Arc<Endpoint>,
     external: Arc<Endpoint>,
     group: Arc<Endpoint>,
@@ -65,7 +65,7 @@ impl Default for Registry {
             containers: HashMap::new(),
             addresses: Addresses::default(),
             elsewhere: Elsewhere::default(),
-            inner: BTreeSet::new(),
+            connected: Connected::default(),
             host: Arc::new(Endpoint::bare(EndpointId::HOST, Kind::HOST, "host")),
             external: Arc::new(Endpoint::bare(EndpointId::EXTERNAL, Kind::EXTERNAL, "external")),
             group: Arc::new(Endpoint::bare(EndpointId::GROUP, Kind::UNKNOWN, "group")),
@@ -97,8 +97,7 @@ impl Registry {
         }
         self.before.end(observed);
         self.addresses.route(observed.facts);
-        let links = observed.facts.links.keys().filter(|index| !observed.uplinks.contains(index));
-        self.inner = links.flat_map(|index| observed.facts.connected_prefixes(*index)).collect();
+        self.connected = Connected::of(observed);
         self.numbers.slots.extend(found.into_iter().map(|one| (one.endpoint.number, one.into_slot())));
         self.numbers.expire(&given.into_values().collect(), now);
     }
@@ -186,18 +185,39 @@ impl Registry {
     #[must_use]
     pub fn lookup(&self, segment: u32, address: IpAddr) -> Option<EndpointId> {
         let address = address.to_canonical();
-        let here = self.addresses.by_segment.get(&(segment, address));
-        let known = here.or_else(|| self.addresses.by_segment.get(&(ROUTED, address)));
-        let inner = self.inner.iter().filter(|one| one.contains(&address)).map(IpNet::prefix_len).max();
-        known.map(|owner| owner.endpoint).or_else(|| self.elsewhere.lookup(address, inner))
+        let here = self.claim(segment, address).or_else(|| self.claim(ROUTED, address));
+        let inner = || self.connected.inner(address);
+        here.map(|owner| owner.endpoint).or_else(|| self.elsewhere.lookup(address, inner()))
+    }
+
+    /// Who is believed to have an address, by what is said in one segment.
+    fn claim(&self, segment: u32, address: IpAddr) -> Option<&AddressOwner> {
+        let owner = self.addresses.by_segment.get(&(segment, address))?;
+        self.is_believed(segment, address, owner).then_some(owner)
+    }
+
+    /// What is nobody's word counts only where nobody else claims the address: neither somebody elsewhere, nor, where
+    /// the host routes from a segment that the address does not belong to, somebody in the routed part.
+    fn is_believed(&self, segment: u32, address: IpAddr, owner: &AddressOwner) -> bool {
+        if owner.known_by.is_some() {
+            return true;
+        }
+        let around = self.connected.around(segment, address);
+        let routed = self.addresses.by_segment.get(&(ROUTED, address));
+        let is_anothers =
+            routed.is_some_and(|other| other.known_by.is_some() && other.endpoint != owner.endpoint);
+        let is_routed_to = around.is_none() && self.connected.is_on(segment);
+        !(is_routed_to && is_anothers) && self.elsewhere.lookup(address, around).is_none()
     }
 
     /// Every address known: segment, address, and who has it, the host's own and others' included. An address that
-    /// somebody on this host has is nobody's elsewhere, whatever is said: what is seen here is the later news.
+    /// somebody on this host has is nobody's elsewhere, whatever is said: what is seen here is the later news. But what
+    /// was only seen, or is remembered, is not said by anybody.
     pub fn addresses(&self) -> impl Iterator<Item = (u32, IpAddr, AddressOwner)> {
-        let here = &self.addresses.by_segment;
-        let local = here.iter().map(|((segment, address), owner)| (*segment, *address, *owner));
-        let away = self.elsewhere.addresses().filter(|(address, _)| !here.contains_key(&(ROUTED, *address)));
+        let here = self.addresses.by_segment.iter();
+        let here = here.filter(|((segment, address), owner)| self.is_believed(*segment, *address, owner));
+        let local = here.map(|((segment, address), owner)| (*segment, *address, *owner));
+        let away = self.elsewhere.addresses().filter(|(address, _)| self.claim(ROUTED, *address).is_none());
         local.chain(away.map(|(address, owner)| (ROUTED, address, owner)))
     }
 

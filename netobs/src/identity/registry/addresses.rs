@@ -24,7 +24,7 @@ pub struct AddressOwner {
     pub kind: Kind,
     /// Whether an interface of the host belongs to it alone, so that its packets are counted there.
     pub own_interface: bool,
-    /// Who says that it has the address; `None` if it is only remembered.
+    /// Who says that it has the address; `None` if it is only remembered or seen, which is nobody's word.
     pub known_by: Option<Provenance>,
 }
 
@@ -93,15 +93,18 @@ impl Addresses {
     }
 
     /// Makes addresses behind bridges known to the routed part, each where the host routes it: of two
-    /// bridges with equal addresses at most one is meant there, and an isolated bridge never.
+    /// bridges with equal addresses at most one is meant there, and an isolated bridge never. What is nobody's word
+    /// counts only where the host takes the address for a neighbour's: to others it goes by way of a gateway.
     pub(super) fn route(&mut self, facts: &Facts) {
         let routes = Routing::of(facts);
+        let leads_to = |segment: u32, address: IpAddr, owner: &AddressOwner| {
+            let route = routes.to(address).filter(|route| route.link == Some(segment));
+            route.is_some_and(|route| owner.known_by.is_some() || route.gateway.is_none())
+        };
         let routed: Vec<_> = self
             .by_segment
             .iter()
-            .filter(|((segment, address), _)| {
-                *segment != ROUTED && routes.link_to(*address) == Some(*segment)
-            })
+            .filter(|((segment, address), owner)| *segment != ROUTED && leads_to(*segment, *address, owner))
             .map(|((_, address), owner)| (*address, *owner))
             .collect();
         for (address, owner) in routed {
@@ -126,13 +129,19 @@ impl<'a> Routing<'a> {
         Self { routes }
     }
 
-    fn link_to(&self, address: IpAddr) -> Option<u32> {
-        self.routes.iter().find(|one| one.destination.contains(&address))?.link
+    fn to(&self, address: IpAddr) -> Option<&'a Route> {
+        self.routes.iter().find(|one| one.destination.contains(&address)).copied()
     }
 }
 
+/// Whether the host takes an address for a neighbour's behind a link of its own.
+pub(super) fn is_neighbour(facts: &Facts, link: u32, address: IpAddr) -> bool {
+    let route = Routing::of(facts).to(address);
+    route.is_some_and(|route| route.link == Some(link) && route.gateway.is_none())
+}
+
 /// `fe80::/10` and `169.254.0.0/16`.
-fn is_link_local(address: IpAddr) -> bool {
+pub(super) fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use super::{
+    addresses::is_neighbour,
     describe, guest_mode,
     pairing::learned_macs,
     stack::{Draft, is_device},
@@ -136,8 +137,11 @@ fn own(
     if addresses.list.is_empty() || card.is_some() {
         addresses.extend(neighbours(link, &learned, mac, facts), Provenance::Neighbor);
     }
-    // Behind a guest's own bridge there may be others: what is merely seen is the weakest word.
-    addresses.remember(observed.seen.get(&link.index).into_iter().flatten().copied());
+    // Behind a guest's own bridge there may be others: what is merely seen is the weakest word. A guest that hangs on no
+    // bridge would be believed by the whole host.
+    let is_switched = facts.bridge_of(link.index).is_some();
+    let seen = observed.seen.get(&link.index).into_iter().flatten().copied();
+    addresses.remember(seen.filter(|address| is_switched || is_neighbour(facts, link.index, *address)));
     let mode = match network.and_then(describe::network_mode) {
         Some(mode) => Some(mode),
         None if is_macvtap => Some(Mode::Macvtap),

@@ -10,7 +10,7 @@ use crate::{
         Link, LinkKind, TapDevice,
         nat_rules::{Chain, Expression, NatRules, Rule, Table},
     },
-    identity::{claim::Provenance, endpoint::Mode},
+    identity::{claim::Provenance, elsewhere::Place, endpoint::Mode, registry::ROUTED},
     runtime::facts::guest::{Card, Guest, Names},
 };
 
@@ -117,6 +117,96 @@ fn an_address_that_was_only_seen_is_nobodys_word() {
     assert_eq!(found.provenance, [Provenance::QemuProcess]);
     assert_eq!(world.at(3, "172.17.0.60").as_deref(), Some("vm/web"));
     assert_eq!(world.at(3, "172.17.0.2").as_deref(), Some("container/web"), "a guest takes nobody's address");
+}
+
+fn elsewhere(id: &str, addresses: &[&str], networks: &[&str]) -> Place {
+    Place {
+        id: id.into(),
+        kind: Kind::HOST,
+        name: id.into(),
+        namespace: None,
+        workload: None,
+        addresses: addresses.iter().map(|one| ip(one)).collect(),
+        networks: networks.iter().map(|one| one.parse().unwrap()).collect(),
+        provenance: Provenance::Cidr,
+    }
+}
+
+/// A guest on a bridge that the uplink is a port of; the host's address and its way out are there.
+fn on_the_lan(seen: &[&str]) -> World {
+    let mut world = World::new();
+    world.links.push(link(5, "lan", LinkKind::Bridge));
+    world.link(UPLINK).master = Some(5);
+    world.address(5, "192.0.2.7", 24);
+    world.route("192.0.2.0/24", 5);
+    world.route("0.0.0.0/0", 5);
+    world.routes.last_mut().unwrap().gateway = Some(ip("192.0.2.1"));
+    tap(&mut world, 12, 5);
+    world.guests.push(guest(500, "evil", &[12]));
+    world.seen.insert(12, seen.iter().map(|one| ip(one)).collect());
+    world
+}
+
+/// What the kernel side is told, in all segments.
+fn told(world: &World, address: &str) -> Vec<String> {
+    let of_it = world.registry.addresses().filter(|(_, one, _)| *one == ip(address));
+    of_it.map(|(.., owner)| world.registry.by_number(owner.endpoint).unwrap().id.to_string()).collect()
+}
+
+#[test]
+fn no_arp_takes_the_address_of_somebody_elsewhere() {
+    let mut world = on_the_lan(&["192.0.2.2", "203.0.113.9", "192.0.2.50"]);
+    let places = vec![
+        elsewhere("node/n2", &["192.0.2.2"], &[]),
+        elsewhere("external/office", &[], &["203.0.113.0/24"]),
+        elsewhere("external/lan", &[], &["192.0.2.0/24"]),
+    ];
+    world.registry.observe_elsewhere(places, world.now);
+    world.look();
+    for segment in [5, ROUTED] {
+        assert_eq!(world.at(segment, "192.0.2.2").as_deref(), Some("node/n2"));
+        assert_eq!(world.at(segment, "203.0.113.9").as_deref(), Some("external/office"));
+        assert_eq!(world.at(segment, "192.0.2.50").as_deref(), Some("vm/evil"), "its own network has a name");
+    }
+    assert_eq!(told(&world, "192.0.2.2"), ["node/n2"]);
+    assert!(told(&world, "203.0.113.9").is_empty(), "its network is told");
+    assert_eq!(told(&world, "192.0.2.50"), ["vm/evil", "vm/evil"]);
+}
+
+#[test]
+fn no_arp_takes_an_address_that_the_host_reaches_by_a_gateway() {
+    let mut world = on_the_lan(&["198.18.0.8"]);
+    world.look();
+    assert_eq!(world.at(ROUTED, "198.18.0.8"), None, "to the host it is somebody outside");
+    assert_eq!(world.at(5, "198.18.0.8").as_deref(), Some("vm/evil"), "on its bridge nobody else has it");
+    // The same without a bridge, where its segment is the whole host.
+    let mut world = World::new();
+    world.route("0.0.0.0/0", UPLINK);
+    world.route("192.0.2.9/32", 12);
+    tap(&mut world, 12, 3);
+    world.link(12).master = None;
+    world.guests.push(guest(500, "evil", &[12]));
+    world.seen.insert(12, [ip("198.18.0.8"), ip("192.0.2.9")].into());
+    world.look();
+    assert_eq!(world.at(ROUTED, "198.18.0.8"), None);
+    assert_eq!(world.at(ROUTED, "192.0.2.9").as_deref(), Some("vm/evil"), "the host routes it there");
+}
+
+#[test]
+fn no_arp_takes_the_address_of_a_container_on_another_bridge() {
+    let mut world = on_the_lan(&["172.17.0.2", "172.17.0.1"]);
+    world.veth(10, Some(0), 3);
+    world.namespace(100, Some(0), 1000);
+    world.container(1, "web", 1000).networks.push(on_bridge("bridge", "docker0", "172.17.0.2", 2));
+    world.look();
+    assert_eq!(world.at(5, "172.17.0.2").as_deref(), Some("container/web"), "routed by the host");
+    assert_eq!(world.at(5, "172.17.0.1").as_deref(), Some("host"));
+    assert_eq!(told(&world, "172.17.0.1"), ["host", "host"]);
+    // A bridge that the host is not on has addresses of its own.
+    world.addresses.retain(|one| one.link != 5);
+    world.look();
+    assert_eq!(world.at(5, "172.17.0.2").as_deref(), Some("vm/evil"));
+    assert_eq!(world.at(ROUTED, "172.17.0.2").as_deref(), Some("container/web"));
 }
 
 #[test]
