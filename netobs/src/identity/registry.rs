@@ -77,7 +77,7 @@ impl Registry {
     /// Judges everything anew. `now` must not go back.
     pub fn observe(&mut self, observed: &Observed<'_>, now: Instant) {
         self.generations.observe(&observed.facts.links);
-        let drafts = pairing::draft(observed, &self.generations, &self.before);
+        let drafts = pairing::draft(observed, &self.generations, &self.before, now);
         let given = self.numbers.assign(&drafts);
         let mut found: Vec<Found<'_, '_>> = given
             .iter()

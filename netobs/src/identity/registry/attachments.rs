@@ -55,6 +55,10 @@ pub(super) fn of(draft: &Draft<'_>, observed: &Observed<'_>) -> Vec<Attachment> 
     }
     found.extend(networks.into_iter().map(|network| shared(network, facts)));
     found.extend(draft.pod.filter(|pod| draft.links.is_empty() && !pod.addresses.is_empty()).map(unattached));
+    if draft.lost.is_some() {
+        // Whatever was said of it is of a time when it lived: whoever is given its addresses next has them at once.
+        found.iter_mut().for_each(|one| one.known_by.fill(None));
+    }
     found
 }
 

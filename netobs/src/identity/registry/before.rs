@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Instant,
 };
 
 use jiff::Timestamp;
@@ -16,10 +17,22 @@ use crate::identity::observed::{Namespace, Observed};
 pub(super) struct Before {
     /// By interface index, with the interface's generation.
     links: HashMap<u32, (u64, StackKey)>,
-    /// By the id of a container or a pod's sandbox, with its start.
-    containers: HashMap<Arc<str>, (Option<Timestamp>, StackKey)>,
+    /// By the id of a container or a pod's sandbox.
+    containers: HashMap<Arc<str>, Whereabouts>,
     /// By inode, as long as anything is believed to be in it.
     namespaces: HashMap<u64, Kept>,
+}
+
+/// Where a container or a pod's sandbox was.
+#[derive(Debug)]
+struct Whereabouts {
+    /// Started again, it is somewhere else.
+    started_at: Option<Timestamp>,
+    key: StackKey,
+    /// Whether its namespace was ever to be seen. Where none can be looked at, a missing one says nothing.
+    seen: bool,
+    /// Since when its namespace is not to be seen any more.
+    lost: Option<Instant>,
 }
 
 /// A namespace as it was when it was last to be seen.
@@ -49,8 +62,12 @@ impl Before {
         let links = draft.links.iter();
         self.links.extend(links.map(|one| (one.index, (generations.of(one.index), draft.key.clone()))));
         let containers = draft.containers.iter().map(|one| (&one.id, one.started_at));
-        let all = containers.chain(draft.pod.map(|pod| (&pod.sandbox, pod.created_at)));
-        self.containers.extend(all.map(|(id, start)| (Arc::clone(id), (start, draft.key.clone()))));
+        for (id, started_at) in containers.chain(draft.pod.map(|pod| (&pod.sandbox, pod.created_at))) {
+            let seen =
+                draft.namespace.is_some() || self.whereabouts(id, started_at).is_some_and(|one| one.seen);
+            let now = Whereabouts { started_at, key: draft.key.clone(), seen, lost: draft.lost };
+            self.containers.insert(Arc::clone(id), now);
+        }
     }
 
     /// Forgets what no source speaks of any more, and the namespaces in which nothing is left.
@@ -59,7 +76,7 @@ impl Before {
         let listed: HashSet<&str> = containers.chain(observed.pods.iter().map(|one| &*one.sandbox)).collect();
         self.containers.retain(|id, _| listed.contains(&**id));
         let of_links = self.links.values().map(|(_, key)| key);
-        let keys = of_links.chain(self.containers.values().map(|(_, key)| key));
+        let keys = of_links.chain(self.containers.values().map(|one| &one.key));
         let used: HashSet<u64> = keys.filter_map(StackKey::inode).collect();
         self.namespaces.retain(|inode, kept| kept.there || used.contains(inode));
     }
@@ -86,8 +103,18 @@ impl Before {
         started_at: Option<Timestamp>,
         now: &HashMap<u64, &Namespace>,
     ) -> Option<StackKey> {
-        let (before, key) = self.containers.get(id)?;
-        (*before == started_at && self.is_still(key, now)).then(|| key.clone())
+        let key = &self.whereabouts(id, started_at)?.key;
+        self.is_still(key, now).then(|| key.clone())
+    }
+
+    /// Of a container that is in no namespace now: since when, if it was in one.
+    pub(super) fn lost(&self, id: &str, started_at: Option<Timestamp>, now: Instant) -> Option<Instant> {
+        let before = self.whereabouts(id, started_at).filter(|one| one.seen)?;
+        Some(before.lost.unwrap_or(now))
+    }
+
+    fn whereabouts(&self, id: &str, started_at: Option<Timestamp>) -> Option<&Whereabouts> {
+        self.containers.get(id).filter(|one| one.started_at == started_at)
     }
 
     /// Whether a namespace of this inode, if there is one, may be the one that had it before. After a look that did not

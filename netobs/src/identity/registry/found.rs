@@ -65,7 +65,7 @@ impl<'d, 'a> Found<'d, 'a> {
 /// Gives those whose id is taken one with their number. A container that was started again has its name
 /// back at once, although its old stack may still be on its way out.
 pub(super) fn name_uniquely(found: &mut [Found<'_, '_>], host: &Arc<str>) {
-    found.sort_by_key(|one| (one.is_kept, one.endpoint.number));
+    found.sort_by_key(|one| (one.is_kept || one.draft.lost.is_some(), one.endpoint.number));
     let mut names = BTreeSet::from([Arc::clone(host)]);
     for Found { endpoint, .. } in found {
         if !names.insert(Arc::clone(&endpoint.id)) {

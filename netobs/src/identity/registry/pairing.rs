@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -24,11 +25,16 @@ use crate::{
 /// Containers that join a container that joins …; Docker refuses a second step, others may not.
 const JOINS_LIMIT: usize = 8;
 
+/// How long somebody whose namespace and interfaces are gone may stay listed: whoever ends is told by its runtime in
+/// less, unless that is away. Namespaces are looked at every 10 s.
+const LINGERS: Duration = Duration::from_secs(30);
+
 /// Every stack of this moment.
 pub(super) fn draft<'a>(
     observed: &Observed<'a>,
     generations: &Generations,
     before: &Before,
+    now: Instant,
 ) -> BTreeMap<StackKey, Draft<'a>> {
     let places = Places::of(observed, before);
     let mut drafts: BTreeMap<StackKey, Draft<'a>> = BTreeMap::new();
@@ -68,6 +74,13 @@ pub(super) fn draft<'a>(
             draft.add_guest(guest);
         }
     }
+    for draft in drafts.values_mut().filter(|draft| draft.namespace.is_none()) {
+        let containers = draft.containers.iter().map(|one| before.lost(&one.id, one.started_at, now));
+        let all = containers.chain(draft.pod.map(|pod| before.lost(&pod.sandbox, pod.created_at, now)));
+        // One that was started again is about to be found.
+        draft.lost = all.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
+    }
+    drafts.retain(|_, draft| !draft.links.is_empty() || draft.lost.is_none_or(|since| now - since < LINGERS));
     drafts
 }
 

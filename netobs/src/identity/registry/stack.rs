@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
+    time::Instant,
 };
 
 use jiff::Timestamp;
@@ -72,6 +73,8 @@ pub(super) struct Draft<'a> {
     /// The host's ends.
     pub(super) links: Vec<&'a Link>,
     pub(super) anchors: HashSet<Anchor>,
+    /// Since when its namespace, which was there, is not to be seen any more.
+    pub(super) lost: Option<Instant>,
 }
 
 impl<'a> Draft<'a> {
@@ -84,6 +87,7 @@ impl<'a> Draft<'a> {
             containers: Vec::new(),
             links: Vec::new(),
             anchors: HashSet::new(),
+            lost: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the registry promises, told by small worlds.
 
 mod addresses;
+mod away;
 mod guests;
 mod names;
 mod numbers;

@@ -177,6 +177,26 @@ impl World {
         Arc::get_mut(self.containers.last_mut().unwrap()).unwrap()
     }
 
+    /// A pod of the runtime's, by default 10.244.1.5 on a network that no interface of the host belongs to.
+    pub(super) fn pod(&mut self, n: u8, name: &str, pid: u32) -> &mut RuntimePod {
+        self.pods.push(Arc::new(RuntimePod {
+            sandbox: id(n).into(),
+            uid: format!("uid-{n}").into(),
+            namespace: "shop".into(),
+            name: name.into(),
+            workload: None,
+            runtime: "containerd".into(),
+            created_at: Some(jiff::Timestamp::from_second(i64::from(n)).unwrap()),
+            host_network: false,
+            pid,
+            netns: None,
+            ignored: false,
+            addresses: vec![ip("10.244.1.5")],
+            containers: Vec::new(),
+        }));
+        Arc::get_mut(self.pods.last_mut().unwrap()).unwrap()
+    }
+
     /// The bridged container everybody knows: veth 10, namespace 100, process 1000, 172.17.0.2.
     pub(super) fn with_web() -> Self {
         let mut world = Self::new();
