@@ -205,6 +205,9 @@ fn guests(observer: &Observer) -> (State, State) {
         (_, 1..) => {
             ("failing", Some("descriptors of a monitor may not be read: CAP_SYS_PTRACE is missing".into()))
         }
+        _ if look.guests.left_out > 0 => {
+            ("failing", Some("too many processes with a monitor's name: not all were looked at".into()))
+        }
         (Some(Err(why)), 0) => ("failing", Some(format!("modes stay unknown: {why}").into())),
         (_, 0) => ("ready", None),
     };

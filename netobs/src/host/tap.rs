@@ -1,14 +1,46 @@
 //! Tap and macvtap interfaces → the processes that hold their other ends, with their command lines.
 
-use std::fs;
+use std::{
+    fs,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
+    path::Path,
+};
 
-use super::{facts::TapDevice, proc};
+use super::{facts::TapDevice, namespaces, proc};
 
 /// Programs that hold taps: virtual machine monitors. Reading every descriptor of every process would cost a
 /// third of a second on a busy host; the kernel cuts names at 15 bytes, hence prefixes.
 const MONITORS: [&str; 6] = ["qemu", "kvm", "cloud-hyp", "firecracker", "crosvm", "vhost-user"];
 /// Descriptors looked at in one process.
-const MOST: usize = 65_536;
+const DESCRIPTORS: usize = 16_384;
+/// What one look may cost, for any user may start processes of such names: a host has hundreds of guests, with some
+/// hundred descriptors each.
+const MOST: Budget = Budget { monitors: 1_024, descriptors: 131_072 };
+
+/// What is left of a look.
+#[derive(Clone, Copy, Debug)]
+struct Budget {
+    monitors: usize,
+    descriptors: usize,
+}
+
+impl Budget {
+    /// Whether one more monitor may be looked at.
+    const fn begin(&mut self) -> bool {
+        if self.monitors == 0 || self.descriptors == 0 {
+            return false;
+        }
+        self.monitors -= 1;
+        true
+    }
+
+    /// Whether one more of its descriptors may be.
+    const fn take(&mut self) -> bool {
+        let any = self.descriptors > 0;
+        self.descriptors = self.descriptors.saturating_sub(1);
+        any
+    }
+}
 
 /// A process that holds taps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,13 +73,23 @@ pub struct TapHolders {
     pub holders: Vec<TapHolder>,
     /// Monitors whose descriptors may not be read (`CAP_SYS_PTRACE`).
     pub refused: usize,
+    /// Monitors left out because there were too many, of them or of their descriptors.
+    pub left_out: usize,
 }
 
-/// The monitors running now with the taps they hold. Blocking; needs `CAP_SYS_PTRACE` for processes of other
-/// users.
+/// The monitors of our network namespace running now with the taps they hold. Blocking; needs `CAP_SYS_PTRACE` for
+/// processes of other users.
+///
+/// The name of a tap and the index of a macvtap mean something in the namespace of the device only, and that is
+/// practically always the monitor's: what a monitor elsewhere holds (of a pod, of a jail) is another device of an equal
+/// name. Which namespace a tap is in says `TUNGETDEVNETNS`, on a duplicate of the descriptor, that is by two system
+/// calls with room for mistakes; so a tap of ours in the hands of a monitor elsewhere, and one of elsewhere in those of
+/// a monitor here, are not told.
 #[must_use]
 pub fn holders() -> TapHolders {
+    let own = namespaces::own_namespace().ok();
     let mut found = TapHolders::default();
+    let mut left = MOST;
     for pid in proc::pids() {
         let Some(command) = proc::command(pid).filter(|command| is_monitor(command)) else { continue };
         let refused = fs::read_dir(proc::path(pid, "fdinfo"))
@@ -57,10 +99,22 @@ pub fn holders() -> TapHolders {
             continue;
         }
         let holder = proc::same(pid, |start_time| {
+            if namespaces::inode(&namespaces::file_of(pid)).ok() != own {
+                return None;
+            }
+            if !left.begin() {
+                found.left_out += 1;
+                return None;
+            }
+            let (whole, taps) = taps(pid, &mut left);
+            found.left_out += usize::from(!whole);
+            if taps.is_empty() {
+                return None;
+            }
             let arguments = proc::arguments(pid).ok()?;
-            Some(TapHolder { pid, start_time, command, arguments, taps: taps(pid) })
+            Some(TapHolder { pid, start_time, command, arguments, taps })
         });
-        found.holders.extend(holder.filter(|holder| !holder.taps.is_empty()));
+        found.holders.extend(holder);
     }
     found
 }
@@ -69,15 +123,28 @@ fn is_monitor(command: &str) -> bool {
     MONITORS.iter().any(|monitor| command.starts_with(monitor))
 }
 
-fn taps(pid: u32) -> Vec<HeldTap> {
+/// The taps of a process, and whether all of its descriptors were looked at.
+fn taps(pid: u32, left: &mut Budget) -> (bool, Vec<HeldTap>) {
+    let mut taps = Vec::new();
     let directory = fs::read_dir(proc::path(pid, "fd")).into_iter().flatten().flatten();
-    directory.take(MOST).filter_map(|entry| held(pid, entry.file_name().to_str()?.parse().ok()?)).collect()
+    for (looked_at, entry) in directory.enumerate() {
+        if looked_at == DESCRIPTORS || !left.take() {
+            return (false, taps);
+        }
+        let descriptor = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        taps.extend(descriptor.and_then(|descriptor| held(pid, descriptor)));
+    }
+    (true, taps)
 }
 
 fn held(pid: u32, descriptor: u32) -> Option<HeldTap> {
-    let target = fs::read_link(proc::path(pid, &format!("fd/{descriptor}"))).ok()?;
+    let path = proc::path(pid, &format!("fd/{descriptor}"));
+    let target = fs::read_link(&path).ok()?;
     let device = match by_index(target.to_str()?) {
-        Some(index) => TapDevice::Index(index),
+        Some(index) => {
+            let device = fs::read_to_string(format!("/sys/class/macvtap/tap{index}/dev")).ok()?;
+            is_device(&path, &device).then_some(TapDevice::Index(index))?
+        }
         None if target.ends_with("tun") => {
             let text = proc::text(pid, &format!("fdinfo/{descriptor}")).ok()?;
             TapDevice::Named(interface(&text)?.to_owned())
@@ -85,6 +152,14 @@ fn held(pid: u32, descriptor: u32) -> Option<HeldTap> {
         None => return None,
     };
     Some(HeldTap { descriptor, device })
+}
+
+/// Whether a file is the character device of these numbers (`MAJOR:MINOR`): anybody may give any file any name.
+fn is_device(file: &Path, numbers: &str) -> bool {
+    fs::metadata(file).is_ok_and(|data| {
+        let (major, minor) = (libc::major(data.rdev()), libc::minor(data.rdev()));
+        data.file_type().is_char_device() && numbers.trim() == format!("{major}:{minor}")
+    })
 }
 
 /// `/dev/tap12` → 12.
@@ -114,6 +189,30 @@ mod tests {
         assert_eq!(by_index("/dev/tap17"), Some(17));
         assert_eq!(by_index("/dev/tap"), None);
         assert_eq!(by_index("/dev/net/tun"), None);
+    }
+
+    #[test]
+    fn a_file_with_a_devices_name_is_no_device() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("tap12");
+        fs::write(&file, "").unwrap();
+        assert!(!is_device(&file, "0:0\n"));
+        assert!(is_device(Path::new("/dev/null"), "1:3\n"));
+        assert!(!is_device(Path::new("/dev/null"), "1:5\n"));
+        assert!(!is_device(&directory.path().join("absent"), "1:3\n"));
+    }
+
+    #[test]
+    fn a_look_costs_no_more_than_its_budget_whoever_has_such_a_name() {
+        let mut left = Budget { monitors: 2, descriptors: 3 };
+        assert!(left.begin() && left.begin() && !left.begin());
+        let mut left = Budget { monitors: 9, descriptors: 3 };
+        assert!(left.begin());
+        let (whole, taps) = super::taps(std::process::id(), &mut left);
+        assert!(!whole && taps.is_empty(), "a test has more than three descriptors");
+        assert!(!left.begin());
+        let (whole, _) = super::taps(std::process::id(), &mut { MOST });
+        assert!(whole);
     }
 
     #[test]

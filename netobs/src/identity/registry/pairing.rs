@@ -84,12 +84,14 @@ pub(super) fn draft<'a>(
     drafts
 }
 
-/// Who is behind a tap: the guest whose monitor holds it, somebody unknown, or nobody while it has no carrier.
+/// Who is behind a tap: the guest whose monitor holds it, somebody unknown, or nobody while it has no carrier. Where two
+/// seem to hold it, one of them holds another namespace's tap of that name, and it is not known which.
 fn behind_tap(link: &Link, guests: &[Arc<Guest>]) -> Option<StackKey> {
     let holds = |guest: &&Arc<Guest>| guest.cards.iter().any(|card| is_device(&card.device, link));
-    match guests.iter().find(holds) {
-        Some(guest) => Some(key_of(guest)),
-        None => link.carrier.then_some(StackKey::Interface(link.index)),
+    let mut holders = guests.iter().filter(holds);
+    match (holders.next(), holders.next()) {
+        (Some(guest), None) => Some(key_of(guest)),
+        _ => link.carrier.then_some(StackKey::Interface(link.index)),
     }
 }
 

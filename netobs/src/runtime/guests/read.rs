@@ -31,6 +31,8 @@ pub struct Guests {
     pub guests: Vec<Arc<Guest>>,
     /// Monitors that could not be looked at.
     pub refused: usize,
+    /// Monitors left out because there were too many.
+    pub left_out: usize,
     /// How libvirt's files are.
     pub libvirt: LibvirtState,
 }
@@ -64,7 +66,8 @@ pub fn read(places: &Places, now: i64) -> Guests {
     let leases = if statuses.is_empty() { Leases::new() } else { leases::read(&places.leases, now) };
     let statuses: BTreeMap<u32, &Status> = statuses.iter().map(|one| (one.pid, one)).collect();
     let join = |holder: &TapHolder| Arc::new(guest(holder, statuses.get(&holder.pid).copied(), &leases));
-    Guests { guests: found.holders.iter().map(join).collect(), refused: found.refused, libvirt }
+    let guests = found.holders.iter().map(join).collect();
+    Guests { guests, refused: found.refused, left_out: found.left_out, libvirt }
 }
 
 /// One holder of taps with what the others say of it.

@@ -239,6 +239,17 @@ fn a_guest_that_follows_between_two_looks_has_a_number_of_its_own() {
 }
 
 #[test]
+fn of_two_that_seem_to_hold_a_tap_neither_is_believed() {
+    let mut world = World::new();
+    tap(&mut world, 12, 3);
+    tap(&mut world, 13, 3);
+    world.guests.push(guest(500, "of-another-namespace", &[12]));
+    world.guests.push(guest(501, "web", &[12, 13]));
+    world.look();
+    assert_eq!((&*world.behind(12).id, &*world.behind(13).id), ("vm/tap12", "vm/web"));
+}
+
+#[test]
 fn a_guest_is_attached_as_its_bridge_is() {
     let mut world = World::new();
     world.nat_rules = Some(translating());
