@@ -285,8 +285,13 @@ impl Observer {
 
     /// Takes in what was seen of virtual machines.
     pub(super) fn guests_changed(&mut self, look: Look) {
+        // A look that finds the same ones once more says that they still hold their taps.
+        let matters =
+            !look.guests.guests.is_empty() || self.guests.as_ref().is_none_or(|before| before.differs(&look));
         self.guests = Some(look);
-        self.judge();
+        if matters {
+            self.judge();
+        }
     }
 
     /// Reads the network namespaces of the host.
@@ -321,6 +326,7 @@ impl Observer {
             containers: &containers,
             pods: &pods,
             guests: self.guests.as_ref().map(|look| look.guests.guests.as_slice()).unwrap_or_default(),
+            guests_looked_at: self.guests.as_ref().map(|look| look.began),
             seen: &self.seen,
             nat_rules: self.guests.as_ref().and_then(|look| look.rules.as_ref()?.as_deref().ok()),
             statements: &self.statements,

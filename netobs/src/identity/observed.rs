@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::Arc,
+    time::Instant,
 };
 
 use super::claim::Statement;
@@ -34,6 +35,8 @@ pub struct Observed<'a> {
     pub pods: &'a [Arc<RuntimePod>],
     /// Virtual machines that hold taps of this host.
     pub guests: &'a [Arc<Guest>],
+    /// When the look that found them began: a tap that appeared, or lost its carrier, later is not theirs by it.
+    pub guests_looked_at: Option<Instant>,
     /// Addresses that guests were seen to send from, by the index of their tap.
     pub seen: &'a BTreeMap<u32, BTreeSet<IpAddr>>,
     /// The host's translations of sources, where they could be read.

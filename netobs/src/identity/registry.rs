@@ -76,7 +76,7 @@ impl Default for Registry {
 impl Registry {
     /// Judges everything anew. `now` must not go back.
     pub fn observe(&mut self, observed: &Observed<'_>, now: Instant) {
-        self.generations.observe(&observed.facts.links);
+        self.generations.observe(&observed.facts.links, now);
         let drafts = pairing::draft(observed, &self.generations, &self.before, now);
         let given = self.numbers.assign(&drafts);
         let mut found: Vec<Found<'_, '_>> = given

@@ -17,7 +17,7 @@ const FIXED: usize = 16;
 /// Size of `struct if_stats_msg`.
 const STATS_FIXED: usize = 12;
 const IFLA_STATS_LINK_64: u16 = 1;
-const WANTED: [u16; 9] = [
+const WANTED: [u16; 10] = [
     libc::IFLA_ADDRESS,
     libc::IFLA_IFNAME,
     libc::IFLA_MTU,
@@ -26,6 +26,7 @@ const WANTED: [u16; 9] = [
     libc::IFLA_LINKINFO,
     libc::IFLA_STATS64,
     libc::IFLA_CARRIER,
+    libc::IFLA_CARRIER_DOWN_COUNT,
     libc::IFLA_LINK_NETNSID,
 ];
 /// `IFLA_TUN_TYPE` and its value for a tap (`IFF_TAP`): the decoding crate leaves tun devices untyped.
@@ -57,6 +58,7 @@ pub fn link(payload: &[u8]) -> Result<Option<Link>, Malformed> {
         peer_namespace: None,
         up: header.flags.contains(LinkFlags::Up),
         carrier: header.flags.contains(LinkFlags::LowerUp),
+        carrier_losses: 0,
         arphrd: header.link_layer_type.into(),
         mtu: 0,
         counters: LinkCounters::default(),
@@ -77,6 +79,7 @@ pub fn link(payload: &[u8]) -> Result<Option<Link>, Malformed> {
                 Ok(LinkAttribute::Link(index)) => link.lower = (index != 0).then_some(index),
                 Ok(LinkAttribute::Controller(index)) => link.master = (index != 0).then_some(index),
                 Ok(LinkAttribute::Carrier(carrier)) => link.carrier = carrier != 0,
+                Ok(LinkAttribute::CarrierDownCount(losses)) => link.carrier_losses = losses,
                 Ok(LinkAttribute::LinkNetNsId(id)) => link.peer_namespace = Some(id),
                 _ => {}
             },
@@ -266,13 +269,14 @@ pub(super) mod tests {
                 LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
                 LinkAttribute::Mtu(1450),
                 LinkAttribute::Carrier(1),
+                LinkAttribute::CarrierDownCount(4),
                 info(InfoKind::Veth, None),
             ],
         ));
         assert_eq!((link.index, link.name.as_str(), &link.kind), (7, "veth0", &LinkKind::Veth));
         assert_eq!((link.lower, link.peer_namespace, link.master), (Some(2), Some(3), Some(9)));
         assert_eq!((link.mac, link.mtu), (Some([2, 0, 0, 0, 0, 1]), 1450));
-        assert_eq!((link.up, link.carrier, link.arphrd), (true, true, 1));
+        assert_eq!((link.up, link.carrier, link.carrier_losses, link.arphrd), (true, true, 4, 1));
     }
 
     #[test]

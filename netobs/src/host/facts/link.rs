@@ -110,6 +110,9 @@ pub struct Link {
     pub up: bool,
     /// Has carrier.
     pub carrier: bool,
+    /// How often it lost its carrier (`IFLA_CARRIER_DOWN_COUNT`): a loss that was made good before anybody was told
+    /// shows here alone.
+    pub carrier_losses: u32,
     /// Hardware type (`ARPHRD_…`).
     pub arphrd: u16,
     /// Maximum transmission unit in bytes.
@@ -133,13 +136,15 @@ impl Link {
             peer_namespace,
             up,
             carrier,
+            carrier_losses,
             arphrd,
             mtu,
             counters: _,
         } = self;
         (index, name, kind, mac) != (&other.index, &other.name, &other.kind, &other.mac)
             || (master, lower, peer_namespace) != (&other.master, &other.lower, &other.peer_namespace)
-            || (up, carrier, arphrd, mtu) != (&other.up, &other.carrier, &other.arphrd, &other.mtu)
+            || (up, arphrd, mtu) != (&other.up, &other.arphrd, &other.mtu)
+            || (carrier, carrier_losses) != (&other.carrier, &other.carrier_losses)
     }
 
     /// Whether a device of the same index, described by `now`, is another device, although no message said
@@ -170,6 +175,7 @@ pub(crate) mod tests {
             peer_namespace: None,
             up: true,
             carrier: true,
+            carrier_losses: 0,
             arphrd: 1,
             mtu: 1500,
             counters: LinkCounters::default(),
@@ -187,6 +193,7 @@ pub(crate) mod tests {
         assert!(!before.differs(&after));
         assert!(before.differs(&Link { mtu: 9000, ..before.clone() }));
         assert!(before.differs(&Link { name: "w".into(), ..before.clone() }));
+        assert!(before.differs(&Link { carrier_losses: 1, ..before.clone() }));
     }
 
     #[test]

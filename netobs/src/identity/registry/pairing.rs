@@ -55,7 +55,9 @@ pub(super) fn draft<'a>(
             LinkKind::Veth => {
                 places.behind_veth(link, || before.of_link(link.index, generation, &places.namespaces))
             }
-            LinkKind::Tun { tap: true } | LinkKind::Macvtap => behind_tap(link, observed.guests),
+            LinkKind::Tun { tap: true } | LinkKind::Macvtap => {
+                behind_tap(link, generations.since(link.index), observed)
+            }
             _ => None,
         };
         if let Some(key) = key {
@@ -84,13 +86,17 @@ pub(super) fn draft<'a>(
     drafts
 }
 
-/// Who is behind a tap: the guest whose monitor holds it, somebody unknown, or nobody while it has no carrier. Where two
-/// seem to hold it, one of them holds another namespace's tap of that name, and it is not known which.
-fn behind_tap(link: &Link, guests: &[Arc<Guest>]) -> Option<StackKey> {
+/// Who is behind a tap: the guest whose monitor holds it, somebody unknown, or nobody while it has no carrier. A look
+/// that began before the tap was as it is (`since`) does not say who holds it now. Where two seem to hold it, one of
+/// them holds another namespace's tap of that name, and it is not known which.
+fn behind_tap(link: &Link, since: Option<Instant>, observed: &Observed<'_>) -> Option<StackKey> {
+    let is_late = observed.guests_looked_at >= since;
     let holds = |guest: &&Arc<Guest>| guest.cards.iter().any(|card| is_device(&card.device, link));
-    let mut holders = guests.iter().filter(holds);
+    let mut holders = observed.guests.iter().filter(holds).filter(|_| is_late);
+    // The carrier of a macvtap is that of the device below it.
+    let has_carrier = link.carrier || link.kind == LinkKind::Macvtap;
     match (holders.next(), holders.next()) {
-        (Some(guest), None) => Some(key_of(guest)),
+        (Some(guest), None) if has_carrier => Some(key_of(guest)),
         _ => link.carrier.then_some(StackKey::Interface(link.index)),
     }
 }

@@ -146,7 +146,7 @@ pub(super) fn is_same(key: &StackKey, anchors: &HashSet<Anchor>, gone: bool, dra
     let shared = !anchors.is_disjoint(&draft.anchors);
     match (key, &draft.key) {
         // A tap may outlive its guest and be the next one's.
-        (StackKey::Guest { .. }, StackKey::Guest { .. }) if *key != draft.key => return false,
+        (StackKey::Guest { .. }, StackKey::Guest { .. }) => return *key == draft.key,
         (
             StackKey::Guest { .. } | StackKey::Interface(_),
             StackKey::Guest { .. } | StackKey::Interface(_),
@@ -164,7 +164,8 @@ pub(super) fn is_same(key: &StackKey, anchors: &HashSet<Anchor>, gone: bool, dra
     }
 }
 
-/// Tells an interface from its successor with the same index.
+/// Tells an interface from its successor with the same index. A tap that lost its carrier was let go of: whoever takes
+/// it next is another one, so it counts as another tap.
 #[derive(Debug, Default)]
 pub(super) struct Generations {
     last: u64,
@@ -174,27 +175,35 @@ pub(super) struct Generations {
 #[derive(Debug)]
 struct Seen {
     generation: u64,
+    since: Instant,
     kind: std::mem::Discriminant<LinkKind>,
     name: String,
     mac: Option<[u8; 6]>,
+    carrier_losses: u32,
 }
 
 impl Generations {
     /// Takes the links of this moment in.
-    pub(super) fn observe(&mut self, links: &BTreeMap<u32, Link>) {
+    pub(super) fn observe(&mut self, links: &BTreeMap<u32, Link>, now: Instant) {
         self.seen.retain(|index, _| links.contains_key(index));
         for link in links.values() {
             let kind = std::mem::discriminant(&link.kind);
             let before = self.seen.get(&link.index);
+            // Others than taps lose and get their carrier with what is at the other end of them.
+            let is_held = |one: &Seen| {
+                !matches!(link.kind, LinkKind::Tun { .. }) || one.carrier_losses == link.carrier_losses
+            };
             // A device keeps its kind; a rename or a new hardware address alone keeps the device.
             let same = before
                 .filter(|one| one.kind == kind && (one.name == link.name || one.mac == link.mac))
-                .map(|one| one.generation);
-            let generation = same.unwrap_or_else(|| {
+                .filter(|one| is_held(one))
+                .map(|one| (one.generation, one.since));
+            let (generation, since) = same.unwrap_or_else(|| {
                 self.last += 1;
-                self.last
+                (self.last, now)
             });
-            self.seen.insert(link.index, Seen { generation, kind, name: link.name.clone(), mac: link.mac });
+            let (name, mac, carrier_losses) = (link.name.clone(), link.mac, link.carrier_losses);
+            self.seen.insert(link.index, Seen { generation, since, kind, name, mac, carrier_losses });
         }
     }
 
@@ -205,5 +214,10 @@ impl Generations {
 
     pub(super) fn of(&self, index: u32) -> u64 {
         self.seen.get(&index).map_or(0, |one| one.generation)
+    }
+
+    /// When this one was first seen.
+    pub(super) fn since(&self, index: u32) -> Option<Instant> {
+        self.seen.get(&index).map(|one| one.since)
     }
 }

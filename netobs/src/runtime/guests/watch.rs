@@ -1,7 +1,10 @@
 //! Guests and the firewall's translations, kept current: looked at when the host's interfaces change, when rules
 //! change, and now and then.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use tokio::{
@@ -26,24 +29,26 @@ const SETTLE: Duration = Duration::from_millis(100);
 const RULES_AT_MOST_EVERY: Duration = Duration::from_secs(2);
 
 /// What was found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Look {
+    /// When it began: it does not know of later changes, and of some of those before its end.
+    pub began: Instant,
     /// Guests.
     pub guests: Guests,
     /// Translations: read only while there are guests, or a reason why they are not known.
     pub rules: Option<Result<Arc<NatRules>, Arc<str>>>,
 }
 
-/// Looks until the receiver is dropped: at once when `wake` is notified. Sends only what differs from before.
+/// Looks until the receiver is dropped: at once when `wake` is notified.
 pub async fn watch(places: Places, wake: Arc<Notify>, looks: Sender<Look>) {
     let mut changes = Changes::listen().ok();
-    let mut before: Option<Look> = None;
+    let mut rules: Option<Result<Arc<NatRules>, Arc<str>>> = None;
     let mut stale_rules = true;
     loop {
         let now = Timestamp::now().as_second();
         let places = places.clone();
+        let began = Instant::now();
         let Ok(guests) = tokio::task::spawn_blocking(move || read(&places, now)).await else { return };
-        let mut rules = before.as_ref().and_then(|look| look.rules.clone());
         if guests.guests.is_empty() {
             (rules, stale_rules) = (None, true);
         } else if stale_rules || rules.is_none() {
@@ -52,12 +57,8 @@ pub async fn watch(places: Places, wake: Arc<Notify>, looks: Sender<Look>) {
             // Without announcements, or an answer, they are read every time.
             stale_rules = changes.is_none() || rules.as_ref().is_some_and(Result::is_err);
         }
-        let look = Look { guests, rules };
-        if before.as_ref().is_none_or(|before| before.differs(&look)) {
-            if looks.send(look.clone()).await.is_err() {
-                return;
-            }
-            before = Some(look);
+        if looks.send(Look { began, guests, rules: rules.clone() }).await.is_err() {
+            return;
         }
         tokio::select! {
             () = looks.closed() => return,
@@ -83,7 +84,9 @@ async fn changed(changes: &mut Option<Changes>) -> bool {
 }
 
 impl Look {
-    fn differs(&self, other: &Self) -> bool {
+    /// Whether another one found something else.
+    #[must_use]
+    pub fn differs(&self, other: &Self) -> bool {
         self.guests != other.guests || self.rules != other.rules
     }
 }

@@ -239,6 +239,76 @@ fn a_guest_that_follows_between_two_looks_has_a_number_of_its_own() {
 }
 
 #[test]
+fn without_a_carrier_nobody_is_behind_a_tap_whoever_held_it() {
+    let mut world = World::new();
+    tap(&mut world, 12, 3);
+    world.guests.push(guest(500, "old", &[12]));
+    world.look();
+    world.link(12).carrier = false;
+    assert_eq!(world.look().ids(), ["host"]);
+    assert_eq!(world.registry.owner_of(12), None);
+}
+
+#[test]
+fn who_takes_a_tap_over_between_two_looks_is_not_the_last_one() {
+    let mut world = World::new();
+    tap(&mut world, 12, 3);
+    world.guests.push(guest(500, "old", &[12]));
+    let old = world.look().behind(12).number;
+    // The old one ends and the next one has the tap before anybody looks again.
+    world.guests_looked_at = Some(world.now);
+    world.link(12).carrier_losses += 1;
+    let next = world.later(1).look().behind(12);
+    assert_eq!(&*next.id, "vm/tap12");
+    assert_ne!(next.number, old);
+    (world.guests, world.guests_looked_at) = (vec![guest(501, "new", &[12])], None);
+    let new = world.later(1).look().behind(12);
+    assert_eq!((&*new.id, new.number), ("vm/new", next.number));
+}
+
+#[test]
+fn a_tap_made_anew_by_an_equal_name_is_not_the_last_guests() {
+    let mut world = World::new();
+    tap(&mut world, 12, 3);
+    world.guests.push(guest(500, "old", &[12]));
+    let old = world.look().behind(12).number;
+    world.guests_looked_at = Some(world.now);
+    world.registry.forget_interface(12);
+    let next = world.later(1).look().behind(12);
+    assert_eq!(&*next.id, "vm/tap12");
+    assert_ne!(next.number, old);
+}
+
+#[test]
+fn a_guest_whose_tap_loses_its_carrier_for_a_moment_has_its_number_back() {
+    let mut world = World::new();
+    tap(&mut world, 12, 3);
+    world.guests.push(guest(500, "web", &[12]));
+    let number = world.look().behind(12).number;
+    world.guests_looked_at = Some(world.now);
+    world.link(12).carrier_losses += 1;
+    let unknown = world.later(1).look().behind(12).number;
+    world.guests_looked_at = None;
+    let web = world.later(1).look().behind(12);
+    assert_eq!((&*web.id, web.number), ("vm/web", number));
+    assert_eq!(world.registry.resolve(unknown), number, "and what was counted meanwhile is its own");
+}
+
+#[test]
+fn a_guest_on_a_macvtap_stays_when_the_cable_is_pulled() {
+    let mut world = World::new();
+    world.links.push(Link { lower: Some(2), ..link(12, "macvtap0", LinkKind::Macvtap) });
+    let mut one = (*guest(500, "web", &[])).clone();
+    one.cards = vec![Card { device: TapDevice::Index(12), mac: None, leased: Vec::new() }];
+    world.guests.push(Arc::new(one));
+    let number = world.look().named("vm/web").number;
+    let link = world.link(12);
+    (link.carrier, link.carrier_losses) = (false, 1);
+    world.guests_looked_at = Some(world.now);
+    assert_eq!(world.later(1).look().named("vm/web").number, number);
+}
+
+#[test]
 fn of_two_that_seem_to_hold_a_tap_neither_is_believed() {
     let mut world = World::new();
     tap(&mut world, 12, 3);
