@@ -147,7 +147,7 @@ impl Observer {
             ignored: HashSet::new(),
             services: Services::default(),
             guests: None,
-            seen: Seen::new(),
+            seen: Seen::default(),
             reader: if settings.inside { NamespaceReader::of_all() } else { NamespaceReader::default() },
             namespaces: Vec::new(),
             inside: Inside::default(),
@@ -193,7 +193,7 @@ impl Observer {
                 HostEvent::LinkGone(link) => {
                     self.remove(link.index);
                     self.registry.forget_interface(link.index);
-                    self.seen.remove(&link.index);
+                    self.seen.forget(link.index);
                     matters = true;
                 }
                 HostEvent::LinkAppeared(_) | HostEvent::LinkChanged { .. } => matters = true,
@@ -202,9 +202,7 @@ impl Observer {
         }
         self.uplinks = self.facts.uplinks(&self.settings.uplinks);
         self.underlay = Underlay::of(&self.facts, &self.uplinks, &self.settings.vxlan_ports);
-        // Without a carrier the guest has gone, and the next one behind the tap has addresses of its own.
-        let links = &self.facts.links;
-        self.seen.retain(|index, _| links.get(index).is_some_and(|link| link.carrier));
+        self.seen.settle(&self.facts.links, kernel::monotonic_now());
         self.judge();
         matters
     }
@@ -263,7 +261,7 @@ impl Observer {
     }
 
     /// Takes in from which addresses guests send.
-    fn look_for_addresses(&mut self) {
+    fn look_for_addresses(&mut self, now: u64) {
         let taps: HashMap<u32, u32> = self
             .placed
             .iter()
@@ -274,9 +272,10 @@ impl Observer {
             return;
         }
         let facts = &self.facts;
-        let news = seen::take(&mut self.seen, self.drain.flows.iter(), |number| {
+        let news = self.seen.take(self.drain.flows.iter(), now, |number| {
             let index = *taps.get(&number)?;
-            Some((index, facts.connected_prefixes(facts.bridge_of(index).unwrap_or(index))))
+            let bridge = facts.bridge_of(index);
+            Some((index, bridge.unwrap_or(0), facts.connected_prefixes(bridge.unwrap_or(index))))
         });
         if news {
             self.judge();
@@ -327,7 +326,7 @@ impl Observer {
             pods: &pods,
             guests: self.guests.as_ref().map(|look| look.guests.guests.as_slice()).unwrap_or_default(),
             guests_looked_at: self.guests.as_ref().map(|look| look.began),
-            seen: &self.seen,
+            seen: self.seen.believed(),
             nat_rules: self.guests.as_ref().and_then(|look| look.rules.as_ref()?.as_deref().ok()),
             statements: &self.statements,
         };
@@ -355,7 +354,7 @@ impl Observer {
         self.kernel.drain(&mut self.drain)?;
         let counted = crate::host::counters::link_counters().await;
         tracker.update(now);
-        self.look_for_addresses();
+        self.look_for_addresses(now);
 
         self.sockets.scan().await;
         self.sockets.ask(&self.kernel, &self.drain.flows, now);
