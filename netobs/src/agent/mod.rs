@@ -3,6 +3,7 @@
 mod cluster;
 mod conntrack;
 mod elsewhere;
+mod first_processes;
 mod inside;
 mod interfaces;
 mod links;

@@ -221,13 +221,14 @@ impl Observer {
         self.judge();
     }
 
-    /// Whose sockets on the host's stack are to be told from the host's own.
-    fn look_at_owners(&mut self) {
+    /// Whose sockets on the host's stack are to be told from the host's own; whether anybody of them ended unsaid.
+    fn look_at_owners(&mut self) -> bool {
         let containers = self.containers.by_id.values().filter(|one| one.is_host_network());
         let containers = containers.map(|one| (&one.id, one.pid));
-        let pods = self.pods.by_sandbox.values().filter(|one| one.host_network);
-        let of_pods = pods.flat_map(|pod| pod.containers.iter().map(|one| (&one.id, one.pid)));
-        self.sockets.containers(containers.chain(of_pods));
+        let pods = || self.pods.by_sandbox.values().filter(|one| one.host_network);
+        let of_pods = pods().flat_map(|pod| pod.containers.iter().map(|one| (&one.id, one.pid)));
+        let sandboxes = pods().map(|pod| (&pod.sandbox, pod.pid));
+        self.sockets.settle(containers.chain(of_pods), sandboxes)
     }
 
     /// Takes in what the cluster's API says. What it said stays while it is away.
@@ -313,8 +314,14 @@ impl Observer {
         if !self.synced {
             return;
         }
-        let containers: Vec<Arc<RuntimeContainer>> = self.containers.by_id.values().cloned().collect();
-        let pods: Vec<Arc<RuntimePod>> = self.pods.by_sandbox.values().cloned().collect();
+        // On the host's network nothing but its process tells whether somebody lives.
+        let sockets = &self.sockets;
+        let containers = self.containers.by_id.values();
+        let living = containers.filter(|one| !(one.is_host_network() && sockets.has_ended(&one.id, one.pid)));
+        let containers: Vec<Arc<RuntimeContainer>> = living.cloned().collect();
+        let pods = self.pods.by_sandbox.values();
+        let living = pods.filter(|one| !(one.host_network && sockets.has_ended(&one.sandbox, one.pid)));
+        let pods: Vec<Arc<RuntimePod>> = living.cloned().collect();
         let observed = Observed {
             node: &self.node,
             own_namespace: self.own_namespace,
@@ -356,6 +363,9 @@ impl Observer {
         tracker.update(now);
         self.look_for_addresses(now);
 
+        if self.look_at_owners() {
+            self.judge();
+        }
         self.sockets.scan().await;
         self.sockets.ask(&self.kernel, &self.drain.flows, now);
         let hidden = self.hidden();

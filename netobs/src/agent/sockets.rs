@@ -1,19 +1,21 @@
 //! What the kernel side recorded of sockets, and what `/proc` says of older ones, for the conversations that
 //! are being settled.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use netobs_common::{counters::FlowCounters, endpoint::EndpointId, hook::Hook, key::FlowKey, wire::Proto};
 
+use super::first_processes::{FirstProcess, FirstProcesses};
 use crate::{
     flow::{table::PATIENCE, tuple::Tuple},
-    host::sockets::{held_by, mount_namespace},
-    identity::sockets::{Connection, SocketOwners, ports},
+    host::{
+        cgroup, proc,
+        sockets::{held_by, mount_namespace},
+    },
+    identity::{
+        cgroup::mentions,
+        sockets::{Connection, SocketOwners, ports},
+    },
     kernel::Kernel,
 };
 
@@ -23,8 +25,8 @@ const ASKED: u64 = PATIENCE + 2_000_000_000;
 /// Owners of the host's sockets, kept current.
 pub(super) struct Sockets {
     pub(super) owners: SocketOwners,
-    /// Mount namespace by container and first process, so that each is read once.
-    read: HashMap<(Arc<str>, u32), u32>,
+    containers: FirstProcesses,
+    sandboxes: FirstProcesses,
     /// Mount namespaces whose descriptors are to be looked at.
     unscanned: BTreeSet<u32>,
 }
@@ -34,22 +36,31 @@ impl Sockets {
     /// agent sees the host's processes all the same.
     pub(super) fn new() -> Self {
         let own = [std::process::id(), 1].into_iter().filter_map(mount_namespace);
-        Self { owners: SocketOwners::new(own), read: HashMap::new(), unscanned: BTreeSet::new() }
+        Self {
+            owners: SocketOwners::new(own),
+            containers: FirstProcesses::default(),
+            sandboxes: FirstProcesses::default(),
+            unscanned: BTreeSet::new(),
+        }
     }
 
-    /// Takes in which containers there are on the host's network, each with its first process.
-    pub(super) fn containers<'a>(&mut self, containers: impl Iterator<Item = (&'a Arc<str>, u32)>) {
-        let mut read = HashMap::new();
-        for (id, pid) in containers.filter(|(_, pid)| *pid != 0) {
-            let key = (Arc::clone(id), pid);
-            let known = self.read.get(&key).copied();
-            if let Some(mount) = known.or_else(|| mount_namespace(pid)) {
-                read.insert(key, mount);
-            }
-        }
-        self.read = read;
-        let by_mount = self.read.iter().map(|((id, _), mount)| (*mount, Arc::clone(id))).collect();
+    /// Takes in which containers there are on the host's network, each with its first process, and which sandboxes of
+    /// pods; whether anybody of them ended although still listed.
+    pub(super) fn settle<'a>(
+        &mut self,
+        containers: impl Iterator<Item = (&'a Arc<str>, u32)>,
+        sandboxes: impl Iterator<Item = (&'a Arc<str>, u32)>,
+    ) -> bool {
+        let news = self.containers.settle(containers, first_process);
+        let news = self.sandboxes.settle(sandboxes, first_process) || news;
+        let by_mount = self.containers.running().map(|(id, mount)| (mount, Arc::clone(id))).collect();
         self.unscanned.extend(self.owners.containers(by_mount));
+        news
+    }
+
+    /// Whether a container or sandbox on the host's network ran by this process and does not any more.
+    pub(super) fn has_ended(&self, id: &Arc<str>, pid: u32) -> bool {
+        self.containers.has_ended(id, pid) || self.sandboxes.has_ended(id, pid)
     }
 
     /// Looks for the sockets that containers met since the last time already had.
@@ -101,4 +112,12 @@ impl Sockets {
             }
         }
     }
+}
+
+/// A process by number, if it is in the container's cgroup: the number may be another's by now.
+fn first_process(id: &str, pid: u32) -> Option<FirstProcess> {
+    proc::same(pid, |start_time| {
+        let is_its_own = mentions(&cgroup::read(pid)?, id);
+        is_its_own.then_some(FirstProcess { start_time, mount_namespace: mount_namespace(pid)? })
+    })
 }
