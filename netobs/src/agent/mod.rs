@@ -4,6 +4,7 @@ mod cluster;
 mod conntrack;
 mod elsewhere;
 mod first_processes;
+mod hidden;
 mod inside;
 mod interfaces;
 mod links;

@@ -13,6 +13,7 @@ use netobs_common::endpoint::EndpointId;
 use super::{
     conntrack::Tracker,
     elsewhere,
+    hidden::Hidden,
     inside::Inside,
     placement::Placed,
     processes, publish,
@@ -31,7 +32,7 @@ use crate::{
         namespaces,
     },
     identity::{
-        claim::Statement,
+        claim::{Statement, Subject},
         observed::{Namespace, Observed},
         registry::Registry,
         services::Services,
@@ -72,6 +73,7 @@ pub(super) struct Observer {
     statements: Vec<Statement>,
     /// UIDs of pods that the cluster says are not to be shown.
     ignored: HashSet<Arc<str>>,
+    hidden: Hidden,
     services: Services,
     /// What was last seen of virtual machines; none before the first look.
     pub(super) guests: Option<Look>,
@@ -145,6 +147,7 @@ impl Observer {
             cluster_state: None,
             statements: Vec::new(),
             ignored: HashSet::new(),
+            hidden: Hidden::default(),
             services: Services::default(),
             guests: None,
             seen: Seen::default(),
@@ -250,15 +253,25 @@ impl Observer {
     }
 
     /// Numbers of endpoints that are not to be shown.
-    fn hidden(&self) -> HashSet<EndpointId> {
+    fn hidden(&mut self) -> HashSet<EndpointId> {
         let by_runtime = self.pods.by_sandbox.values().filter(|pod| pod.ignored).map(|pod| &pod.uid);
         let uids: HashSet<&Arc<str>> = by_runtime.chain(&self.ignored).collect();
-        if uids.is_empty() {
+        if uids.is_empty() && self.hidden.is_empty() {
             return HashSet::new();
         }
+        let of_pod = |one: &'_ Statement| match &one.about {
+            Subject::Pod(uid) => Some(Arc::clone(uid)),
+            _ => None,
+        };
+        let by_cluster: HashSet<Arc<str>> = self.statements.iter().filter_map(of_pod).collect();
+        // A pod runtime does not know what was asked of a namespace: only the cluster says that a pod may be shown.
+        let asked = |uid: &Arc<str>| {
+            if uids.contains(uid) { Some(true) } else { by_cluster.contains(uid).then_some(false) }
+        };
         let endpoints = self.registry.endpoints();
-        let hidden = endpoints.iter().filter(|one| one.uid.as_ref().is_some_and(|uid| uids.contains(uid)));
-        hidden.map(|one| one.number).collect()
+        let living = endpoints.iter().map(|one| (one.number, one.uid.as_ref()));
+        self.hidden.settle(living, asked, |number| self.registry.by_number(number).is_some());
+        self.hidden.numbers().clone()
     }
 
     /// Takes in from which addresses guests send.
