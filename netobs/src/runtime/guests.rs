@@ -2,6 +2,7 @@
 //! Names, addresses and hardware addresses as plain data; nothing is judged here.
 
 pub mod command_line;
+mod file;
 pub mod leases;
 pub mod libvirt;
 pub mod read;

@@ -70,8 +70,7 @@ fn take_network<'a>(
     draft: &Draft<'_>,
     facts: &Facts,
 ) -> Option<&'a RuntimeNetwork> {
-    let bridge =
-        facts.bridge_of(link.index).and_then(|index| facts.links.get(&index)).map(|one| one.name.as_str());
+    let bridge = bridge_name(link, facts);
     let macs: BTreeSet<[u8; 6]> = inner(link, draft)
         .and_then(|one| one.mac)
         .into_iter()
@@ -85,6 +84,10 @@ fn take_network<'a>(
         .or_else(|| networks.iter().position(|one| same_bridge(one)))
         .or_else(|| networks.iter().position(|one| one.bridge_interface.is_none() && same_mac(one)))?;
     Some(networks.remove(at))
+}
+
+fn bridge_name<'a>(link: &Link, facts: &'a Facts) -> Option<&'a str> {
+    facts.bridge_of(link.index).and_then(|index| facts.links.get(&index)).map(|one| one.name.as_str())
 }
 
 /// The stack's end of a pair, if its links could be read: each end names the other.
@@ -136,7 +139,9 @@ fn own(
         mac = learned.first().copied();
     }
     if let Some(card) = card {
-        addresses.extend(card.leased.iter().copied(), Provenance::Libvirt);
+        let bridge = bridge_name(link, facts);
+        let leased = card.leased.iter().filter(|one| Some(&*one.bridge) == bridge);
+        addresses.extend(leased.map(|one| one.address), Provenance::Libvirt);
     }
     if addresses.list.is_empty() || card.is_some() {
         addresses.extend(neighbours(link, &learned, mac, facts), Provenance::Neighbor);

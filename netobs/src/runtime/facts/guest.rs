@@ -37,8 +37,17 @@ pub struct Card {
     pub device: TapDevice,
     /// The guest's hardware address on it.
     pub mac: Option<[u8; 6]>,
-    /// Addresses that a DHCP server of libvirt leased to it.
-    pub leased: Vec<IpAddr>,
+    /// What DHCP servers of libvirt leased to it.
+    pub leased: Vec<Leased>,
+}
+
+/// An address that a DHCP server leased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leased {
+    /// The bridge of its network, on which alone it means anything.
+    pub bridge: Arc<str>,
+    /// The address.
+    pub address: IpAddr,
 }
 
 /// `52:54:00:12:34:56` → six bytes.

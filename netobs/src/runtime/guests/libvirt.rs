@@ -3,10 +3,11 @@
 //! The files are libvirt's own state, not an interface it promises to keep; every element is optional here.
 //! Shape: `virDomainObjFormat`, src/conf/domain_conf.c, libvirt 9.0.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::path::Path;
 
 use roxmltree::{Document, Node};
 
+use super::file;
 use crate::{
     identity::text,
     runtime::facts::guest::{self, Names},
@@ -64,16 +65,7 @@ pub fn read(directory: &Path) -> Option<Read> {
 }
 
 fn load(path: &Path) -> std::io::Result<String> {
-    let mut text = Vec::new();
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(std::io::Error::other("not a regular file"));
-    }
-    file.take(LONGEST + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LONGEST {
-        return Err(std::io::Error::other("larger than 1 MiB"));
-    }
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    Ok(String::from_utf8_lossy(&file::read(path, LONGEST)?).into_owned())
 }
 
 /// What a status file says; `None` for one of a guest that does not run, or that is no status file.

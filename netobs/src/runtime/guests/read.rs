@@ -74,6 +74,9 @@ pub fn read(places: &Places, now: i64) -> Guests {
 fn guest(holder: &TapHolder, status: Option<&Status>, leases: &Leases) -> Guest {
     let monitor = command_line::monitor_of(&holder.command);
     let said = command_line::read(monitor, &holder.arguments);
+    // A status file outlives its guest where libvirt did not clean up, and the number may be another monitor's by now:
+    // libvirt starts every guest with its UUID on the command line.
+    let status = status.filter(|one| one.names.uuid.is_none() || one.names.uuid == said.names.uuid);
     let mut devices: Vec<&TapDevice> = Vec::new();
     let mut ordered: Vec<&tap::HeldTap> = holder.taps.iter().collect();
     ordered.sort_by_key(|one| (place(&said.cards, one), one.descriptor));
@@ -119,7 +122,10 @@ fn place(cards: &[NamedCard], held: &tap::HeldTap) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{host::tap::HeldTap, runtime::facts::guest::Names};
+    use crate::{
+        host::tap::HeldTap,
+        runtime::facts::guest::{Leased, Names},
+    };
 
     fn holder(arguments: &[&str], taps: &[(u32, &str)]) -> TapHolder {
         TapHolder {
@@ -164,11 +170,26 @@ mod tests {
             names: Names { name: Some("db".into()), uuid: None },
             cards: vec![("vnet0".into(), Some([2, 0, 0, 0, 0, 1]))],
         };
-        let leases = Leases::from([([2, 0, 0, 0, 0, 1], vec!["192.0.2.7".parse().unwrap()])]);
+        let lease = Leased { bridge: "virbr0".into(), address: "192.0.2.7".parse().unwrap() };
+        let leases = Leases::from([([2, 0, 0, 0, 0, 1], vec![lease.clone()])]);
         let guest =
             guest(&holder(&["qemu", "-name", "guest=other"], &[(5, "vnet0")]), Some(&status), &leases);
         assert_eq!(guest.by_libvirt.unwrap().name.as_deref(), Some("db"));
         assert_eq!(guest.by_process.name.as_deref(), Some("other"));
-        assert_eq!(guest.cards[0].leased, ["192.0.2.7".parse::<std::net::IpAddr>().unwrap()]);
+        assert_eq!(guest.cards[0].leased, [lease]);
+    }
+
+    #[test]
+    fn a_status_file_of_another_guest_with_that_process_number_says_nothing() {
+        const UUID: &str = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
+        let names = Names { name: Some("db".into()), uuid: Some(UUID.into()) };
+        let status = Status { pid: 7, names, cards: Vec::new() };
+        let named = |arguments: &[&str]| {
+            let guest = guest(&holder(arguments, &[(5, "vnet0")]), Some(&status), &Leases::new());
+            guest.by_libvirt.is_some()
+        };
+        assert!(named(&["qemu", "-name", "guest=db", "-uuid", &UUID.to_uppercase()]));
+        assert!(!named(&["qemu", "-uuid", "2b4e28ba-2fa1-11d2-883f-0016d3cca427"]));
+        assert!(!named(&["qemu", "-name", "guest=by-hand"]));
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         nat_rules::{Chain, Expression, NatRules, Rule, Table},
     },
     identity::{claim::Provenance, elsewhere::Place, endpoint::Mode, registry::ROUTED},
-    runtime::facts::guest::{Card, Guest, Names},
+    runtime::facts::guest::{Card, Guest, Leased, Names},
 };
 
 fn tap(world: &mut World, index: u32, bridge: u32) {
@@ -84,12 +84,18 @@ fn libvirt_is_believed_before_the_command_line() {
     tap(&mut world, 12, 3);
     let mut one = (*guest(500, "from-the-command-line", &[12])).clone();
     one.by_libvirt = Some(Names { name: Some("db".into()), uuid: Some("u-1".into()) });
-    one.cards[0].leased = vec![ip("172.17.0.99")];
+    let leased = |bridge: &str, address| Leased { bridge: bridge.into(), address: ip(address) };
+    one.cards[0].leased = vec![leased("docker0", "172.17.0.99"), leased("virbr0", "172.17.0.98")];
     world.guests.push(Arc::new(one));
     let found = world.look().behind(12);
     assert_eq!((&*found.id, found.uid.as_deref()), ("vm/db", Some("u-1")));
     assert_eq!(found.provenance, [Provenance::Libvirt, Provenance::QemuProcess]);
     assert_eq!(world.at(3, "172.17.0.99").as_deref(), Some("vm/db"));
+    assert_eq!(
+        world.at(3, "172.17.0.98"),
+        None,
+        "another guest's, of equal hardware address on another bridge"
+    );
 }
 
 #[test]
