@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::stack::{self, Anchor, Draft, Generations, StackKey};
-use crate::identity::observed::{Namespace, Observed};
+use crate::identity::observed::{Namespace, Observed, Process};
 
 /// Where everything was last time. While a container is taken down, its process is gone before its
 /// interfaces, and the kernel no longer says where their other ends are: then what was known goes on.
@@ -29,6 +29,8 @@ struct Whereabouts {
     /// Started again, it is somewhere else.
     started_at: Option<Timestamp>,
     key: StackKey,
+    /// What had the number of its first process when that was first to be seen in its namespace: pid and start.
+    process: Option<(u32, u64)>,
     /// Whether its namespace was ever to be seen. Where none can be looked at, a missing one says nothing.
     seen: bool,
     /// Since when its namespace is not to be seen any more.
@@ -61,11 +63,16 @@ impl Before {
     pub(super) fn remember(&mut self, draft: &Draft<'_>, generations: &Generations) {
         let links = draft.links.iter();
         self.links.extend(links.map(|one| (one.index, (generations.of(one.index), draft.key.clone()))));
-        let containers = draft.containers.iter().map(|one| (&one.id, one.started_at));
-        for (id, started_at) in containers.chain(draft.pod.map(|pod| (&pod.sandbox, pod.created_at))) {
+        let containers = draft.containers.iter().map(|one| (&one.id, one.started_at, one.pid));
+        let pod = draft.pod.map(|pod| (&pod.sandbox, pod.created_at, pod.pid));
+        for (id, started_at, pid) in containers.chain(pod) {
+            let mut processes = draft.namespace.into_iter().flat_map(|one| &one.processes);
+            let process = processes.find(|one| one.pid == pid).map(|one| (pid, one.start_time));
+            let before = self.whereabouts(id, started_at).and_then(|one| one.process);
+            let process = before.filter(|(before, _)| *before == pid).or(process);
             let seen =
                 draft.namespace.is_some() || self.whereabouts(id, started_at).is_some_and(|one| one.seen);
-            let now = Whereabouts { started_at, key: draft.key.clone(), seen, lost: draft.lost };
+            let now = Whereabouts { started_at, key: draft.key.clone(), process, seen, lost: draft.lost };
             self.containers.insert(Arc::clone(id), now);
         }
     }
@@ -111,6 +118,12 @@ impl Before {
     pub(super) fn lost(&self, id: &str, started_at: Option<Timestamp>, now: Instant) -> Option<Instant> {
         let before = self.whereabouts(id, started_at).filter(|one| one.seen)?;
         Some(before.lost.unwrap_or(now))
+    }
+
+    /// Whether a process has the number of another one that a container had.
+    pub(super) fn is_successor(&self, process: &Process, id: &str, started_at: Option<Timestamp>) -> bool {
+        let first = self.whereabouts(id, started_at).and_then(|one| one.process);
+        first.is_some_and(|(pid, start_time)| pid == process.pid && start_time != process.start_time)
     }
 
     fn whereabouts(&self, id: &str, started_at: Option<Timestamp>) -> Option<&Whereabouts> {

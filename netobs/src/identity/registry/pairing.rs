@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
+
 use super::{
     before::Before,
     stack::{Draft, Generations, StackKey, is_device},
@@ -222,7 +224,7 @@ fn place_containers<'a>(
         }
         let by_process = by_pid
             .get(&container.pid)
-            .filter(|(_, process)| is_process_of(process, &container.id))
+            .filter(|(_, process)| is_process_of(process, &container.id, container.started_at, before))
             .map(|(inode, _)| *inode);
         let inode =
             by_process.or_else(|| by_path.get(sandbox_name(container.sandbox_key.as_deref()?)?).copied());
@@ -263,7 +265,8 @@ fn place_pod(
     if pod.host_network {
         return Some(StackKey::HostContainer(Arc::clone(&pod.sandbox)));
     }
-    let by_process = by_pid.get(&pod.pid).filter(|(_, process)| is_process_of(process, &pod.sandbox));
+    let is_its_own = |process: &Process| is_process_of(process, &pod.sandbox, pod.created_at, before);
+    let by_process = by_pid.get(&pod.pid).filter(|(_, process)| is_its_own(process));
     let by_file = || by_path.get(sandbox_name(pod.netns.as_deref()?)?).copied();
     let by_cgroup = || {
         let of_it = |process: &Process| {
@@ -300,10 +303,12 @@ pub(super) fn find<'a>(all: &'a [Arc<RuntimeContainer>], named: &str) -> Option<
 }
 
 /// Whether a process may be a container's: process numbers are reused, and between the runtime's answer
-/// and the look at `/proc` another process may have come. A cgroup that names another container says so.
-fn is_process_of(process: &Process, container: &str) -> bool {
-    cgroup::mentions(&process.cgroup, container)
-        || cgroup::identify(&process.cgroup).is_none_or(|found| found.container_id.is_none())
+/// and the look at `/proc` another process may have come. A cgroup that names another container says so; where it names
+/// none, so does another start than that of the process it had.
+fn is_process_of(process: &Process, id: &str, started_at: Option<Timestamp>, before: &Before) -> bool {
+    cgroup::mentions(&process.cgroup, id)
+        || (cgroup::identify(&process.cgroup).is_none_or(|found| found.container_id.is_none())
+            && !before.is_successor(process, id, started_at))
 }
 
 /// `/run/docker/netns/NAME` and `/var/run/docker/netns/NAME` are one directory.

@@ -86,6 +86,23 @@ fn where_no_namespace_can_be_looked_at_a_missing_one_says_nothing() {
 }
 
 #[test]
+fn a_dead_ones_process_number_in_another_namespace_is_somebody_elses() {
+    let mut world = World::with_web();
+    world.namespace(101, None, 1001);
+    world.pod(2, "api", 1001);
+    world.look();
+    // Both end, nobody says so, and `ip netns exec` starts processes with their numbers elsewhere.
+    world.links.retain(|one| one.index != 10);
+    world.namespaces.clear();
+    for (index, nsid, inode, pid) in [(11, 1, 200, 1000), (12, 2, 201, 1001)] {
+        world.veth(index, Some(nsid), 3);
+        world.namespace(inode, Some(nsid), pid).processes[0].start_time = 77_777;
+    }
+    world.later(1).look();
+    assert_eq!((&*world.behind(11).id, &*world.behind(12).id), ("netns/200", "netns/201"));
+}
+
+#[test]
 fn a_container_that_has_a_dead_ones_name_goes_by_it_at_once() {
     let mut world = World::with_web();
     world.look();
