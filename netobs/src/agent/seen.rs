@@ -6,7 +6,9 @@ use std::{
 };
 
 use ipnet::IpNet;
-use netobs_common::{counters::FlowCounters, hook::Hook, interface::Role, key::FlowKey, wire::Network};
+use netobs_common::{
+    counters::FlowCounters, hook::Hook, interface::Role, key::FlowKey, tunnel::Encapsulation, wire::Network,
+};
 
 use crate::{
     flow::tuple::Tuple,
@@ -75,7 +77,9 @@ impl Seen {
         tap: impl Fn(u32) -> Option<(u32, u32, BTreeSet<IpNet>)>,
     ) -> bool {
         let mut known: BTreeMap<u32, Option<(u32, u32, BTreeSet<IpNet>)>> = BTreeMap::new();
-        for (key, read) in flows.filter(|(key, _)| key.hook == Hook::INGRESS) {
+        // What a guest sends in a tunnel is of another network.
+        let is_sent = |key: &FlowKey| key.hook == Hook::INGRESS && key.encapsulation == Encapsulation::NONE;
+        for (key, read) in flows.filter(|(key, _)| is_sent(key)) {
             let Some((index, segment, networks)) =
                 known.entry(key.interface).or_insert_with(|| tap(key.interface))
             else {
@@ -228,6 +232,12 @@ mod tests {
             sent(Network::IPV4, [192, 0, 2, 1], 7, Hook::EGRESS),
         ];
         assert!(seen(&flows).is_empty());
+    }
+
+    #[test]
+    fn what_a_guest_sends_in_a_tunnel_says_nothing() {
+        let (key, read) = arp([192, 0, 2, 7], 7, NOW);
+        assert!(seen(&[(FlowKey { encapsulation: Encapsulation::VXLAN, ..key }, read)]).is_empty());
     }
 
     #[test]
