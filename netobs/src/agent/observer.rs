@@ -151,7 +151,7 @@ impl Observer {
             services: Services::default(),
             guests: None,
             seen: Seen::default(),
-            reader: if settings.inside { NamespaceReader::of_all() } else { NamespaceReader::default() },
+            reader: NamespaceReader::default(),
             namespaces: Vec::new(),
             inside: Inside::default(),
             namespaces_read: Instant::now(),

@@ -244,7 +244,7 @@ pub(super) fn report(
     observer: &Observer,
     hidden: &HashSet<EndpointId>,
     (time, interval): (Timestamp, Duration),
-    flows: Vec<FlowRow>,
+    flows: Vec<Arc<FlowRow>>,
     totals: Totals,
     health: Health,
 ) -> Report {

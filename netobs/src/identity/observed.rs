@@ -52,6 +52,8 @@ pub struct Namespace {
     pub inode: u64,
     /// The number by which the host's links refer to it (`IFLA_LINK_NETNSID`), if it has one.
     pub nsid: Option<i32>,
+    /// The number by which its own links refer to the host's namespace, if they could be read and it has one.
+    pub host: Option<i32>,
     /// Where it is mounted, if it is: `/run/netns/NAME`, `/run/docker/netns/…`.
     pub path: Option<Arc<str>>,
     /// Processes in it: one at least where there is any, and the first process of each container.

@@ -7,6 +7,7 @@
 mod addresses;
 mod attachments;
 mod before;
+mod below;
 mod connected;
 mod describe;
 mod found;

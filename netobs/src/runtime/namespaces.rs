@@ -36,8 +36,6 @@ pub struct NamespaceReader {
     inside: HashMap<u64, Inside>,
     hidden: usize,
     refused: Option<Arc<str>>,
-    /// Whether namespaces without an interface of ours are entered too.
-    all: bool,
 }
 
 #[derive(Debug)]
@@ -49,12 +47,6 @@ struct Inside {
 }
 
 impl NamespaceReader {
-    /// One that enters every namespace, those of which no interface of ours says anything among them.
-    #[must_use]
-    pub fn of_all() -> Self {
-        Self { all: true, ..Self::default() }
-    }
-
     /// Every network namespace but our own, each with a process in it and those of `pids` that are. Those that interfaces of ours lead to are entered, if that is
     /// allowed; [`NamespaceReader::refused`] says if it is not.
     ///
@@ -74,6 +66,7 @@ impl NamespaceReader {
             if let Some(facts) = self.inside.get(&namespace.inode).and_then(|one| one.facts.as_ref()) {
                 namespace.links.clone_from(&facts.links);
                 namespace.addresses.clone_from(&facts.addresses);
+                namespace.host = facts.outside;
             }
         }
         Ok(found)
@@ -81,8 +74,7 @@ impl NamespaceReader {
 
     async fn enter(&mut self, found: &[Namespace], now: Instant) {
         let due = found.iter().filter(|namespace| {
-            (self.all || namespace.nsid.is_some())
-                && self.inside.get(&namespace.inode).is_none_or(|one| now - one.read >= INSIDE_LASTS)
+            self.inside.get(&namespace.inode).is_none_or(|one| now - one.read >= INSIDE_LASTS)
         });
         let due: Vec<&Namespace> = due.take(ENTERED_LIMIT).collect();
         for namespace in due {

@@ -27,6 +27,8 @@ pub struct InnerFacts {
     pub links: Vec<Link>,
     /// Its addresses.
     pub addresses: Vec<Address>,
+    /// The number it has for the namespace of whoever looked, if it has one ([`Link::peer_namespace`]).
+    pub outside: Option<i32>,
 }
 
 /// Why the inside of a namespace is not known.
@@ -77,10 +79,11 @@ impl From<std::io::Error> for InnerError {
 /// See [`InnerError`].
 pub async fn inner_facts(namespace: &Path) -> Result<InnerFacts, InnerError> {
     let file = File::open(namespace)?;
+    let own = File::open("/proc/thread-self/ns/net")?;
     let (answer, answered) = oneshot::channel();
     let reader = std::thread::Builder::new().name("netobs-netns".into()).spawn(move || {
         // The asker may have stopped waiting; then there is nobody to tell.
-        drop(answer.send(inside(&file)));
+        drop(answer.send(inside(&file, &own)));
     })?;
     match tokio::time::timeout(PATIENCE, answered).await {
         // It has answered and only ends now: after this no thread of ours is left in there.
@@ -91,7 +94,7 @@ pub async fn inner_facts(namespace: &Path) -> Result<InnerFacts, InnerError> {
     }
 }
 
-fn inside(file: &File) -> Result<InnerFacts, InnerError> {
+fn inside(file: &File, own: &File) -> Result<InnerFacts, InnerError> {
     let inode = file.metadata()?.ino();
     setns(file, CloneFlags::CLONE_NEWNET)?;
     // Sockets keep the namespace they are made in; a runtime of one thread makes them on this one.
@@ -101,6 +104,7 @@ fn inside(file: &File) -> Result<InnerFacts, InnerError> {
         let addresses = dump(NETLINK_ROUTE, libc::RTM_GETADDR, &[0; 8], decode::dumped_address).await;
         Ok(InnerFacts {
             inode,
+            outside: super::identifier(own).map_err(InnerError::Failed)?,
             links: links.map_err(InnerError::Failed)?.entries,
             addresses: addresses.map_err(InnerError::Failed)?.entries,
         })

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use super::{
     addresses::is_neighbour,
+    below::{self, Below},
     describe, guest_mode,
     pairing::learned_macs,
     stack::{Draft, is_device},
@@ -54,7 +55,11 @@ pub(super) fn of(draft: &Draft<'_>, observed: &Observed<'_>) -> Vec<Attachment> 
         found.push(own(link, network, draft, observed));
     }
     found.extend(networks.into_iter().map(|network| shared(network, facts)));
-    found.extend(draft.pod.filter(|pod| draft.links.is_empty() && !pod.addresses.is_empty()).map(unattached));
+    for one in draft.namespace.map(|namespace| below::of(namespace, facts)).unwrap_or_default() {
+        merge(&mut found, &one, facts);
+    }
+    let is_unattached = draft.links.is_empty() && found.iter().all(|one| one.interface.index == 0);
+    found.extend(draft.pod.filter(|pod| is_unattached && !pod.addresses.is_empty()).map(unattached));
     if draft.lost.is_some() {
         // Whatever was said of it is of a time when it lived: whoever is given its addresses next has them at once.
         found.iter_mut().for_each(|one| one.known_by.fill(None));
@@ -194,6 +199,41 @@ fn shared(network: &RuntimeNetwork, facts: &Facts) -> Attachment {
         segment: link.map(|one| parent_segment(Some(one.index), facts)),
         known_by: addresses.by,
         learned_mac: false,
+    }
+}
+
+/// What is seen inside of an interface on a parent: more of a network that the runtime spoke of, else one of its own.
+fn merge(found: &mut Vec<Attachment>, below: &Below<'_>, facts: &Facts) {
+    let same = |one: &&mut Attachment| {
+        let addresses = &one.interface.addresses;
+        !one.interface.own
+            && (below.mac.is_some() && one.interface.mac == below.mac
+                || below.addresses.iter().any(|address| addresses.contains(address)))
+    };
+    let mut addresses = Known::default();
+    addresses.extend(below.addresses.iter().copied(), Provenance::Netns);
+    match found.iter_mut().find(same) {
+        Some(known) => {
+            for (address, by) in addresses.list.into_iter().zip(addresses.by) {
+                if !known.interface.addresses.contains(&address) {
+                    known.interface.addresses.push(address);
+                    known.known_by.push(by);
+                }
+            }
+        }
+        None => found.push(Attachment {
+            interface: Interface {
+                name: text::clean(&below.parent.name).into(),
+                index: below.parent.index,
+                mac: below.mac,
+                addresses: addresses.list,
+                mode: Some(below.mode.clone()),
+                own: false,
+            },
+            segment: Some(parent_segment(Some(below.parent.index), facts)),
+            known_by: addresses.by,
+            learned_mac: false,
+        }),
     }
 }
 

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::{
     before::Before,
+    below,
     stack::{Draft, Generations, StackKey, is_device},
 };
 use crate::{
@@ -67,10 +68,11 @@ pub(super) fn draft<'a>(
         }
     }
     for namespace in observed.namespaces {
-        // A namespace that neither touches this host's links nor holds a container of its runtimes is
+        // A namespace that neither touches this host's links, from above or from below, nor holds a container of its runtimes is
         // somebody else's: another node's, a browser's sandbox.
-        if let Some(draft) = drafts.get_mut(&StackKey::Namespace(namespace.inode)) {
-            draft.add_namespace(namespace);
+        let key = StackKey::Namespace(namespace.inode);
+        if drafts.contains_key(&key) || !below::of(namespace, observed.facts).is_empty() {
+            draft_of(&mut drafts, key).add_namespace(namespace);
         }
     }
     for guest in observed.guests {

@@ -126,3 +126,38 @@ fn a_container_of_a_bridge_that_is_not_here_has_no_address_here() {
     assert_eq!(world.at(ROUTED, "172.17.0.2"), None);
     assert_eq!(world.named("container/far").interfaces[0].index, 0);
 }
+
+/// A namespace whose `eth0` is a macvlan device below the host's interface 2, if the numbers say so.
+fn macvlan(outside: Option<i32>, parent_namespace: Option<i32>) -> World {
+    let mut world = World::with_web();
+    world.links.push(super::world::link(20, "eth0", crate::host::facts::LinkKind::Physical));
+    let namespace = world.namespace(300, None, 3000);
+    namespace.host = outside;
+    namespace.links.push(crate::host::facts::Link {
+        lower: Some(20),
+        peer_namespace: parent_namespace,
+        mac: Some([2, 0, 0, 0, 3, 1]),
+        ..super::world::link(9, "eth0", crate::host::facts::LinkKind::Macvlan)
+    });
+    namespace.addresses.push(super::world::address(9, "198.51.100.77", 24));
+    world
+}
+
+#[test]
+fn a_macvlan_device_is_seen_from_inside_at_the_parent_it_names() {
+    let mut world = macvlan(Some(0), Some(0));
+    world.look();
+    assert_eq!(world.at(ROUTED, "198.51.100.77").as_deref(), Some("netns/300"));
+    let all = world.registry.endpoints();
+    let one = all.iter().find(|one| &*one.id == "netns/300").unwrap();
+    assert_eq!((&*one.interfaces[0].name, one.interfaces[0].own), ("eth0", false));
+    assert_eq!(one.interfaces[0].mode, Some(crate::identity::endpoint::Mode::Macvlan));
+}
+
+#[test]
+fn a_parent_of_another_namespace_is_none_of_this_host() {
+    for mut world in [macvlan(Some(0), Some(1)), macvlan(None, Some(0)), macvlan(None, None)] {
+        world.look();
+        assert_eq!(world.at(ROUTED, "198.51.100.77"), None);
+    }
+}
