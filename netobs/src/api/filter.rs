@@ -73,7 +73,13 @@ impl FlowFilter {
                 && self.port.is_none_or(|wanted| everywhere(flow).any(|(_, port)| port == wanted))
                 && self.conditions.hold(flow)
         };
-        report.flows.iter().filter(passes).take(self.limit.unwrap_or(usize::MAX)).collect()
+        report
+            .flows
+            .iter()
+            .map(|flow| &**flow)
+            .filter(passes)
+            .take(self.limit.unwrap_or(usize::MAX))
+            .collect()
     }
 }
 
@@ -240,7 +246,7 @@ mod tests {
         let mut report = made_up::report();
         let mut hop = made_up::hop();
         (hop.source, hop.destination) = ("198.51.100.1:61000".into(), "203.0.113.7:80".into());
-        report.flows[0].hops.push(hop);
+        std::sync::Arc::make_mut(&mut report.flows[0]).hops.push(hop);
         for text in ["198.51.100.1:61000", "203.0.113.7"] {
             let filter = FlowFilter { address: Some(text.parse().unwrap()), ..FlowFilter::default() };
             let found: Vec<_> = filter.rows(&report).iter().map(|one| one.id.to_string()).collect();

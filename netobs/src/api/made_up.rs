@@ -1,6 +1,6 @@
 //! A small report for tests: a web server, who calls it, and a name server asked over IPv6.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::report::*;
 
@@ -68,10 +68,13 @@ pub(crate) fn report() -> Report {
             Path::Uplink,
             100,
         ),
-    ];
-    report.flows[1].original_destination =
+    ]
+    .into_iter()
+    .map(Arc::new)
+    .collect();
+    Arc::make_mut(&mut report.flows[1]).original_destination =
         Some(OriginalDestination { address: "198.51.100.1".parse().unwrap(), port: 8080, service: None });
-    report.flows[2].verdict = Verdict::Refused;
+    Arc::make_mut(&mut report.flows[2]).verdict = Verdict::Refused;
     report
 }
 

@@ -207,7 +207,7 @@ async fn followers_are_told_changes_and_let_go_when_the_agent_stops() {
     let follower = tokio::spawn(raw_owned(stream, get("/api/v1/flows/follow?limit=1")));
     tokio::time::sleep(Duration::from_millis(100)).await;
     let mut report = made_up::report();
-    report.flows[0].forward.bytes += 1;
+    std::sync::Arc::make_mut(&mut report.flows[0]).forward.bytes += 1;
     agent.reports.send_replace(Arc::new(report));
     tokio::time::sleep(Duration::from_millis(100)).await;
     agent.shutdown.trigger();

@@ -7,6 +7,7 @@ mod rows;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -289,7 +290,12 @@ impl Collector {
 
     /// The rows of the report, the busiest first.
     #[must_use]
-    pub fn rows(&self, names: &Names<'_>, clock: Clock, interval: Duration) -> Vec<crate::report::FlowRow> {
+    pub fn rows(
+        &mut self,
+        names: &Names<'_>,
+        clock: Clock,
+        interval: Duration,
+    ) -> Vec<Arc<crate::report::FlowRow>> {
         rows::flows(self, names, clock, interval)
     }
 }

@@ -8,8 +8,9 @@ use super::{Clock, Collector, Names};
 use crate::{
     evidence::{facts, verdict},
     flow::{
-        conversation::{Carrier, Conversation, Place},
-        table::Directory,
+        conversation::{Carrier, Conversation, Place, Written},
+        interfaces::Interfaces,
+        table::{AT_REST, Directory},
         tuple::Peer,
     },
     path::{
@@ -25,16 +26,17 @@ use crate::{
 
 /// All rows, the busiest first, then the latest.
 pub(super) fn flows(
-    collector: &Collector,
+    collector: &mut Collector,
     names: &Names<'_>,
     clock: Clock,
     interval: Duration,
-) -> Vec<FlowRow> {
-    let writer = Writer { collector, names, clock, interval: interval.as_secs_f64().max(0.001) };
-    let shown = collector.flows.iter().filter(|one| {
+) -> Vec<Arc<FlowRow>> {
+    let Collector { flows, interfaces, .. } = collector;
+    let writer = Writer { interfaces, names, clock, interval: interval.as_secs_f64().max(0.001) };
+    let shown = flows.iter_mut().filter(|one| {
         !one.sightings.is_empty() && !names.is_hidden(one.source) && !names.is_hidden(one.destination)
     });
-    let mut rows: Vec<FlowRow> = shown.map(|one| writer.row(one)).collect();
+    let mut rows: Vec<Arc<FlowRow>> = shown.map(|one| writer.latest(one)).collect();
     rows.sort_by(|one, other| {
         let rate = other.bits_per_second().total_cmp(&one.bits_per_second());
         rate.then(other.last_seen.cmp(&one.last_seen)).then_with(|| one.id.cmp(&other.id))
@@ -43,15 +45,50 @@ pub(super) fn flows(
 }
 
 struct Writer<'a> {
-    collector: &'a Collector,
+    interfaces: &'a Interfaces,
     names: &'a Names<'a>,
     clock: Clock,
     interval: f64,
 }
 
 impl Writer<'_> {
+    /// The row of a conversation: the one there is, where nothing can have changed.
+    fn latest(&self, conversation: &mut Conversation) -> Arc<FlowRow> {
+        let last_seen = conversation.last_seen();
+        let of = (last_seen, conversation.ended.is_some());
+        if let Some(written) = &conversation.written
+            && written.of == of
+            && self.is_named_so(conversation, &written.row)
+        {
+            return Arc::clone(&written.row);
+        }
+        let row = Arc::new(self.row(conversation));
+        let at_rest = conversation.settled && self.clock.monotonic.saturating_sub(last_seen) >= AT_REST;
+        conversation.written = at_rest.then(|| Written { row: Arc::clone(&row), of });
+        row
+    }
+
+    /// Whether the names in a row are those of now.
+    fn is_named_so(&self, conversation: &Conversation, row: &FlowRow) -> bool {
+        let of = |endpoint, party: &Party| {
+            party.endpoint == self.names.id(endpoint) && party.kind == self.names.kind(endpoint).into()
+        };
+        let service = || {
+            let peer = via::original_destination(conversation);
+            let found = peer.and_then(|peer| self.names.service(peer, conversation.original().proto));
+            let known = row.original_destination.as_ref().and_then(|one| one.service.as_ref());
+            found.as_ref().map(|(id, _)| id) == known
+        };
+        of(conversation.source, &row.source)
+            && of(conversation.destination, &row.destination)
+            && row.source.process == conversation.processes[0]
+            && row.destination.process == conversation.processes[1]
+            && row.proxied_by == conversation.proxied_by
+            && service()
+    }
+
     fn row(&self, conversation: &Conversation) -> FlowRow {
-        let labels = ledger::flow_labels(conversation, &self.collector.interfaces, self.names);
+        let labels = ledger::flow_labels(conversation, self.interfaces, self.names);
         let (source_local, destination_local) = ledger::locality(conversation, self.names);
         let destination_kind = self.names.kind(conversation.destination);
         let [forward, reply] = [0, 1].map(|one| self.amounts(conversation, one));
@@ -123,7 +160,7 @@ impl Writer<'_> {
     }
 
     fn hops(&self, conversation: &Conversation) -> Vec<HopRow> {
-        let interfaces = &self.collector.interfaces;
+        let interfaces = self.interfaces;
         let mut hops = Vec::with_capacity(conversation.sightings.len());
         for direction in [HopDirection::Forward, HopDirection::Reply] {
             let steps = loss::steps(conversation, direction, interfaces, self.names, self.clock.monotonic);
@@ -161,7 +198,7 @@ impl Writer<'_> {
 
     fn evidence(&self, conversation: &Conversation) -> Vec<Evidence> {
         let hop = |place: Place| {
-            let interface = self.collector.interfaces.get(place.interface)?;
+            let interface = self.interfaces.get(place.interface)?;
             Some(format!("{} {}", interface.name, place.hook.name()).into())
         };
         let facts = facts::of(conversation).into_iter().map(|fact| Evidence {

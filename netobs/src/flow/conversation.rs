@@ -16,7 +16,7 @@ use super::{
     translation::Tracked,
     tuple::{Peer, Tuple},
 };
-use crate::report::{Close, HopDirection, InitiatorBy, Nat, PathFlowLabels, SocketProcess};
+use crate::report::{Close, FlowRow, HopDirection, InitiatorBy, Nat, PathFlowLabels, SocketProcess};
 
 /// One direction of a conversation at one hook.
 #[derive(Clone, Debug)]
@@ -177,6 +177,15 @@ impl Counting {
     }
 }
 
+/// A row of the report as it was written, and for what.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The row.
+    pub row: Arc<FlowRow>,
+    /// The conversation's latest packet then, and whether it was over.
+    pub of: (u64, bool),
+}
+
 /// One conversation, both directions, whatever its tuple becomes on the way.
 #[derive(Clone, Debug)]
 pub struct Conversation {
@@ -222,6 +231,8 @@ pub struct Conversation {
     pub evidenced: u16,
     /// Why and when it ended.
     pub ended: Option<(Close, u64)>,
+    /// Its row, kept while nothing of it changes.
+    pub written: Option<Written>,
     /// The process that opened it on behalf of another one.
     pub proxied_by: Option<Arc<str>>,
     /// The processes of source and destination whose sockets these are, where they are the host's and known.
@@ -258,6 +269,7 @@ impl Conversation {
             losses_at: 0,
             evidenced: 0,
             ended: None,
+            written: None,
             proxied_by: None,
             processes: [None, None],
             owner_asked: false,

@@ -41,6 +41,12 @@ pub const FRESH: u64 = 200_000_000;
 /// How long bytes wait for a name before they are booked as unknown.
 pub const PATIENCE: u64 = 2_000_000_000;
 
+/// How long a conversation must have been quiet to be judged less often: whatever follows from silence alone (its rate,
+/// its losses, an attempt that stays without an answer) is said by then.
+pub const AT_REST: u64 = 5_000_000_000;
+/// One of so many readings judges a conversation at rest.
+const RESTING: u64 = 4;
+
 /// What a reading is judged by.
 pub struct Context<'a, D> {
     /// Interfaces by number.
@@ -84,6 +90,7 @@ pub struct FlowTable {
     by_key: HashMap<ConversationKey, u64>,
     by_sighting: HashMap<FlowKey, u64>,
     last: u64,
+    readings: u64,
     /// Packets addressed to this host of entries that wait for the next reading, by who sent them.
     unread: BTreeMap<(EndpointId, Protocol), Counters>,
 }
@@ -112,8 +119,15 @@ impl FlowTable {
         for (key, read) in new {
             self.sight(key, read, context);
         }
-        for conversation in self.conversations.values_mut() {
-            judge(conversation, context);
+        self.readings = self.readings.wrapping_add(1);
+        for (number, conversation) in &mut self.conversations {
+            // What is quiet has nothing new but names, and they may come a few readings later.
+            let rests = conversation.settled
+                && context.now.saturating_sub(conversation.last_seen()) >= AT_REST
+                && number.wrapping_add(self.readings) % RESTING != 0;
+            if !rests {
+                judge(conversation, context);
+            }
         }
     }
 

@@ -91,7 +91,7 @@ impl Site {
             }
         };
         let hops = seen.iter().map(hop).collect();
-        self.0.flows.push(FlowRow {
+        self.0.flows.push(std::sync::Arc::new(FlowRow {
             id: format!("f{}", self.0.flows.len()).into(),
             source: party(source, "192.0.2.1"),
             destination: party(destination, "192.0.2.2"),
@@ -112,8 +112,8 @@ impl Site {
             evidence: Vec::new(),
             first_seen: "2026-01-02T03:04:05Z".parse().unwrap(),
             last_seen: "2026-01-02T03:04:06Z".parse().unwrap(),
-        });
-        self.0.flows.last_mut().unwrap()
+        }));
+        std::sync::Arc::make_mut(self.0.flows.last_mut().unwrap())
     }
 }
 
@@ -207,6 +207,6 @@ pub(crate) fn crowded() -> Report {
             out.translated(Nat::Snat, 2);
         }
     }
-    site.0.flows[4].verdict = Verdict::Dropped;
+    std::sync::Arc::make_mut(&mut site.0.flows[4]).verdict = Verdict::Dropped;
     site.0
 }

@@ -271,8 +271,8 @@ fn a_hundred_endpoints_become_a_picture_and_nobody_is_left_out() {
 #[test]
 fn who_does_not_work_is_never_folded_as_quiet() {
     let mut report = crowded();
-    report.flows[4].verdict = Verdict::Refused;
-    report.flows[4].at_rate(0.0);
+    std::sync::Arc::make_mut(&mut report.flows[4]).verdict = Verdict::Refused;
+    std::sync::Arc::make_mut(&mut report.flows[4]).at_rate(0.0);
     let folded = fold(build(&report));
     let refused: Vec<_> = folded.edges.iter().filter(|edge| edge.verdict == Verdict::Refused).collect();
     assert!(!refused.is_empty() && !refused.iter().any(|edge| edge.from.starts_with("group/quiet")));

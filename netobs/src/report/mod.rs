@@ -49,7 +49,7 @@ pub struct Report {
     /// The host's interfaces, by index.
     pub links: Vec<LinkRow>,
     /// Conversations alive, or ended less than 30 s ago; the busiest first.
-    pub flows: Vec<FlowRow>,
+    pub flows: Vec<Arc<FlowRow>>,
     /// Counters and gauges for the metrics, since the agent's start.
     pub totals: Totals,
     /// The agent about itself.
@@ -94,7 +94,7 @@ impl Report {
     pub fn flows_document(&self, keep: impl Fn(&FlowRow) -> bool) -> FlowsDocument {
         FlowsDocument {
             head: self.head(),
-            flows: self.flows.iter().filter(|flow| keep(flow)).cloned().collect(),
+            flows: self.flows.iter().filter(|flow| keep(flow)).map(|flow| FlowRow::clone(flow)).collect(),
         }
     }
 

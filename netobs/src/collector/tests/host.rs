@@ -332,7 +332,7 @@ impl Host {
         self.collector.flows.close_tick();
         never_falls(&self.last, &totals);
         self.last = totals.clone();
-        Tick { rows, totals }
+        Tick { rows: rows.iter().map(|row| FlowRow::clone(row)).collect(), totals }
     }
 
     /// Where a conversation's directions are counted, as `va I`.

@@ -137,3 +137,21 @@ fn nothing_is_booked_before_it_is_counted_and_everything_is_in_the_end() {
     let tick = host.later(SECOND);
     assert_eq!(books(&tick.totals), host.truth);
 }
+
+#[test]
+fn the_row_of_a_flow_at_rest_is_written_once_and_again_when_its_ends_have_names() {
+    let mut host = Host::without_containers();
+    host.send(&datagrams(), true, 0, 1_000);
+    host.second();
+    let row = |host: &Host| host.collector.flows.iter().next().unwrap().written.clone().map(|one| one.row);
+    assert!(row(&host).is_none(), "its rate is to be said, and said to be over");
+    host.later(6 * SECOND);
+    let written = row(&host).unwrap();
+    host.second();
+    assert!(std::sync::Arc::ptr_eq(&written, &row(&host).unwrap()));
+    assert_ne!(&*written.source.endpoint, "container/a");
+    name_both(&mut host);
+    // The names of what is at rest are looked up now and then.
+    let named = (0..4).map(|_| host.second()).last().unwrap();
+    assert_eq!(&*named.rows[0].source.endpoint, "container/a");
+}
