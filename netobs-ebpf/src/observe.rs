@@ -18,7 +18,7 @@ use crate::{
 /// Counts a packet on an interface of the host.
 #[inline(always)]
 pub(crate) fn observe(ctx: &TcContext, hook: Hook) {
-    look(ctx, hook, |index| interface::find(index));
+    look(ctx, hook, interface::find);
 }
 
 /// Counts a packet on an interface inside an endpoint's network stack.
