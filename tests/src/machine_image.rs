@@ -68,14 +68,28 @@ impl MachineImage {
     /// # Errors
     /// When no kernel was fetched (`cargo xtask setup --test` does), or a program is missing.
     pub fn build(directory: &Path, programs: &[PathBuf]) -> Result<Self> {
-        let fetched = fetched()?;
+        Self::of(&fetched("guest")?, directory, programs)
+    }
+
+    /// The same with the newer kernel of the distribution's backports.
+    ///
+    /// # Errors
+    /// As [`MachineImage::build`].
+    pub fn newer(directory: &Path, programs: &[PathBuf]) -> Result<Self> {
+        Self::of(&fetched("guest-backports")?, directory, programs)
+    }
+
+    fn of(fetched: &Path, directory: &Path, programs: &[PathBuf]) -> Result<Self> {
         let root = directory.join("machine-root");
         image::lay_out(&root, programs)?;
         // The image's links are made anew by busybox itself, for every applet.
         fs::create_dir_all(root.join("modules"))?;
-        for module in MODULES.iter().chain(&["virtio_net"]) {
-            let file = format!("{module}.ko");
-            fs::copy(fetched.join(&file), root.join("modules").join(&file)).with_context(|| file)?;
+        // What of them is not there is part of the kernel.
+        for file in fs::read_dir(fetched)?.flatten().map(|entry| entry.path()) {
+            if let Some(name) = file.file_name().filter(|_| file.extension().is_some_and(|one| one == "ko")) {
+                fs::copy(&file, root.join("modules").join(name))
+                    .with_context(|| file.display().to_string())?;
+            }
         }
         let init = root.join("init");
         fs::write(&init, INIT.replace("MODULES", &MODULES.join(" ")))?;
@@ -93,10 +107,10 @@ impl MachineImage {
 }
 
 /// Where `cargo xtask setup --test` puts the kernel: beside what cargo builds.
-fn fetched() -> Result<PathBuf> {
+fn fetched(which: &str) -> Result<PathBuf> {
     let here = std::env::current_exe()?;
     let target = here.ancestors().find(|path| path.join("CACHEDIR.TAG").exists());
-    let directory = target.context("not below a cargo target directory")?.join("guest");
+    let directory = target.context("not below a cargo target directory")?.join(which);
     ensure!(
         directory.join("vmlinuz").is_file(),
         "no kernel in {}: cargo xtask setup --test",
@@ -108,5 +122,11 @@ fn fetched() -> Result<PathBuf> {
 /// Whether a kernel was fetched.
 #[must_use]
 pub fn is_fetched() -> bool {
-    fetched().is_ok()
+    fetched("guest").is_ok()
+}
+
+/// Whether the newer one was.
+#[must_use]
+pub fn newer_is_fetched() -> bool {
+    fetched("guest-backports").is_ok()
 }

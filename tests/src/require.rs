@@ -49,6 +49,12 @@ pub const MACHINES: Tier = Tier {
     programs: &["ip", "nsenter", "iptables", "busybox", "qemu-system-x86_64", "libvirtd", "virsh", "unshare"],
     also: no_kernel,
 };
+/// Virtual machines with a newer kernel.
+pub const NEWER_MACHINES: Tier = Tier {
+    name: "newer machines",
+    programs: &["ip", "busybox", "qemu-system-x86_64"],
+    also: no_newer_kernel,
+};
 /// Two nodes that translate by either kind of rules.
 pub const CLUSTER: Tier = Tier {
     name: "cluster",
@@ -82,6 +88,10 @@ pub const fn nothing() -> Option<String> {
 
 fn no_kernel() -> Option<String> {
     (!crate::machine_image::is_fetched()).then(|| "no kernel for machines was fetched".into())
+}
+
+fn no_newer_kernel() -> Option<String> {
+    (!crate::machine_image::newer_is_fetched()).then(|| "no kernel of the backports was fetched".into())
 }
 
 fn no_mermaid() -> Option<String> {

@@ -1,6 +1,7 @@
 //! A purpose → everything it needs on this machine, each thing announced before it is installed.
 
 mod apt;
+mod backports;
 pub(crate) mod compiler;
 mod guest_kernel;
 mod linker;

@@ -124,7 +124,7 @@ impl Collector {
     fn book(&mut self, names: &Names<'_>) {
         let Self { flows, ledger, interfaces, .. } = self;
         flows.book(|conversation, booking| ledger.book(conversation, booking, interfaces, names));
-        for conversation in flows.iter_mut().filter(|one| one.settled) {
+        for conversation in flows.iter_mut().filter(|one| one.settled && one.at_rest.is_none()) {
             ledger.witness(conversation, interfaces, names);
             ledger.lose(conversation, interfaces, names);
         }
@@ -213,6 +213,9 @@ impl Collector {
 
     /// Forgets interfaces that are gone and that nothing refers to any more.
     pub fn forget_interfaces(&mut self) {
+        if self.interfaces.iter().all(|(_, one)| one.alive) {
+            return;
+        }
         let mut used: HashSet<u32> = self.seen.keys().map(|key| key.interface).collect();
         used.extend(self.flows.iter().flat_map(|one| &one.sightings).map(|one| one.key.interface));
         self.interfaces.retain(|number| used.contains(&number));
@@ -237,16 +240,20 @@ impl Collector {
         let mut alive: BTreeMap<PathFlowLabels, u64> = BTreeMap::new();
         let mut pairs = Pairs::default();
         let now = self.ledger.now;
-        for conversation in self.flows.iter() {
-            let labels = ledger::flow_labels(conversation, &self.interfaces, names);
+        let Self { flows, interfaces, .. } = self;
+        for conversation in flows.iter_mut() {
+            let (labels, verdict) = conversation.told.unwrap_or_else(|| {
+                (ledger::flow_labels(conversation, interfaces, names), verdict::of(conversation, now))
+            });
+            conversation.told = Some((labels, verdict));
             if conversation.ended.is_none() {
                 *alive.entry(labels).or_default() += 1;
             }
             // What is sent to a group is sent to nobody in particular.
             if conversation.settled && conversation.destination != EndpointId::GROUP {
                 let ends = [conversation.source, conversation.destination];
-                let verdict = verdict::of(conversation, now);
-                pairs.tell(ends, labels.into(), verdict, conversation.last_seen(), now);
+                let last = conversation.at_rest.unwrap_or_else(|| conversation.last_seen());
+                pairs.tell(ends, labels.into(), verdict, last, now);
             }
         }
         self.ledger.flows(alive);

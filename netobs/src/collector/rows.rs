@@ -8,9 +8,9 @@ use super::{Clock, Collector, Names};
 use crate::{
     evidence::{facts, verdict},
     flow::{
-        conversation::{Carrier, Conversation, Place, Written},
+        conversation::{Carrier, Conversation, Place},
         interfaces::Interfaces,
-        table::{AT_REST, Directory},
+        table::Directory,
         tuple::Peer,
     },
     path::{
@@ -54,17 +54,14 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// The row of a conversation: the one there is, where nothing can have changed.
     fn latest(&self, conversation: &mut Conversation) -> Arc<FlowRow> {
-        let last_seen = conversation.last_seen();
-        let of = (last_seen, conversation.ended.is_some());
-        if let Some(written) = &conversation.written
-            && written.of == of
-            && self.is_named_so(conversation, &written.row)
+        let rests = conversation.at_rest.is_some();
+        if let Some(written) = conversation.written.as_ref().filter(|_| rests)
+            && (conversation.told.is_some() || self.is_named_so(conversation, written))
         {
-            return Arc::clone(&written.row);
+            return Arc::clone(written);
         }
         let row = Arc::new(self.row(conversation));
-        let at_rest = conversation.settled && self.clock.monotonic.saturating_sub(last_seen) >= AT_REST;
-        conversation.written = at_rest.then(|| Written { row: Arc::clone(&row), of });
+        conversation.written = rests.then(|| Arc::clone(&row));
         row
     }
 

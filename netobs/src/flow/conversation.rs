@@ -16,7 +16,7 @@ use super::{
     translation::Tracked,
     tuple::{Peer, Tuple},
 };
-use crate::report::{Close, FlowRow, HopDirection, InitiatorBy, Nat, PathFlowLabels, SocketProcess};
+use crate::report::{Close, FlowRow, HopDirection, InitiatorBy, Nat, PathFlowLabels, SocketProcess, Verdict};
 
 /// One direction of a conversation at one hook.
 #[derive(Clone, Debug)]
@@ -177,15 +177,6 @@ impl Counting {
     }
 }
 
-/// A row of the report as it was written, and for what.
-#[derive(Clone, Debug)]
-pub struct Written {
-    /// The row.
-    pub row: Arc<FlowRow>,
-    /// The conversation's latest packet then, and whether it was over.
-    pub of: (u64, bool),
-}
-
 /// One conversation, both directions, whatever its tuple becomes on the way.
 #[derive(Clone, Debug)]
 pub struct Conversation {
@@ -231,8 +222,13 @@ pub struct Conversation {
     pub evidenced: u16,
     /// Why and when it ended.
     pub ended: Option<(Close, u64)>,
+    /// Its latest packet, once that is so long ago that all that follows from silence has been said: its rate, its
+    /// losses, an attempt that stays without an answer. Then a tick passes it over.
+    pub at_rest: Option<u64>,
+    /// What was told of it since it was judged last.
+    pub told: Option<(PathFlowLabels, Verdict)>,
     /// Its row, kept while nothing of it changes.
-    pub written: Option<Written>,
+    pub written: Option<Arc<FlowRow>>,
     /// The process that opened it on behalf of another one.
     pub proxied_by: Option<Arc<str>>,
     /// The processes of source and destination whose sockets these are, where they are the host's and known.
@@ -269,6 +265,8 @@ impl Conversation {
             losses_at: 0,
             evidenced: 0,
             ended: None,
+            at_rest: None,
+            told: None,
             written: None,
             proxied_by: None,
             processes: [None, None],

@@ -27,6 +27,13 @@ pub struct Signs {
     pub last_seen: u64,
 }
 
+/// Whether a flow has been silent for so long that it is over.
+#[must_use]
+pub fn is_idle(protocol: Protocol, last_seen: u64, now: u64) -> bool {
+    let patience = if protocol == Protocol::TCP { TCP_IDLE } else { IDLE };
+    now.saturating_sub(last_seen) >= patience
+}
+
 /// Whether the flow is over, and why.
 #[must_use]
 pub fn ended(protocol: Protocol, signs: &Signs, now: u64) -> Option<Close> {
@@ -38,9 +45,8 @@ pub fn ended(protocol: Protocol, signs: &Signs, now: u64) -> Option<Close> {
         if signs.forward_fin && signs.reply_fin && quiet >= LINGER {
             return Some(Close::Fin);
         }
-        return (quiet >= TCP_IDLE).then_some(Close::Idle);
     }
-    (quiet >= IDLE).then_some(Close::Idle)
+    is_idle(protocol, signs.last_seen, now).then_some(Close::Idle)
 }
 
 #[cfg(test)]

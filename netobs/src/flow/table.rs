@@ -91,6 +91,8 @@ pub struct FlowTable {
     by_sighting: HashMap<FlowKey, u64>,
     last: u64,
     readings: u64,
+    /// When the table was read last.
+    now: u64,
     /// Packets addressed to this host of entries that wait for the next reading, by who sent them.
     unread: BTreeMap<(EndpointId, Protocol), Counters>,
 }
@@ -120,12 +122,11 @@ impl FlowTable {
             self.sight(key, read, context);
         }
         self.readings = self.readings.wrapping_add(1);
+        self.now = context.now;
         for (number, conversation) in &mut self.conversations {
-            // What is quiet has nothing new but names, and they may come a few readings later.
-            let rests = conversation.settled
-                && context.now.saturating_sub(conversation.last_seen()) >= AT_REST
-                && number.wrapping_add(self.readings) % RESTING != 0;
-            if !rests {
+            // What rests has nothing new but names, and they may come a few readings later.
+            let turn = number.wrapping_add(self.readings) % RESTING == 0;
+            if turn || conversation.at_rest.is_none() {
                 judge(conversation, context);
             }
         }
@@ -136,6 +137,9 @@ impl FlowTable {
         let known = self.by_sighting.get(key).and_then(|number| self.conversations.get_mut(number));
         let Some(conversation) = known else { return false };
         if let Some(sighting) = conversation.sightings.iter_mut().find(|one| one.key == *key) {
+            if sighting.latest != *read {
+                conversation.at_rest = None;
+            }
             sighting.read(*read);
         }
         true
@@ -152,6 +156,7 @@ impl FlowTable {
         let number = self.conversation_of(identity, reference, tracked, read, context);
         self.by_sighting.insert(*key, number);
         let Some(conversation) = self.conversations.get_mut(&number) else { return };
+        conversation.at_rest = None;
         // Without conntrack the reference is the first tuple seen, and this may be the other direction.
         let along = if tracked.is_some() { along } else { tuple == conversation.reference };
         match conversation.sightings.iter_mut().find(|one| one.key == *key) {
@@ -208,7 +213,7 @@ impl FlowTable {
     /// Hands out what can be booked, conversation by conversation.
     pub fn book(&mut self, mut book: impl FnMut(&Conversation, Booking)) {
         for conversation in self.conversations.values_mut() {
-            if !conversation.settled {
+            if !conversation.settled || conversation.at_rest.is_some() {
                 continue;
             }
             for direction in [HopDirection::Forward, HopDirection::Reply] {
@@ -223,7 +228,7 @@ impl FlowTable {
     /// What flows say of packets that entered addressed to this host: who they were passed on to.
     pub fn passed_on<D: Directory>(&mut self, directory: &D) -> Listed {
         let mut listed = Listed { passed_on: Vec::new(), unsure: std::mem::take(&mut self.unread) };
-        for conversation in self.conversations.values_mut() {
+        for conversation in self.conversations.values_mut().filter(|one| one.at_rest.is_none()) {
             let (settled, flipped) = (conversation.settled, conversation.flipped);
             let protocol = conversation.protocol();
             let ends = [conversation.source, conversation.destination];
@@ -268,6 +273,13 @@ impl FlowTable {
     pub fn expire(&mut self, now: u64) -> Vec<FlowKey> {
         let mut over = Vec::new();
         for conversation in self.conversations.values_mut() {
+            if let Some(last) = conversation.at_rest {
+                // What rests can only fall silent for good.
+                if conversation.ended.is_some() || !lifetime::is_idle(conversation.protocol(), last, now) {
+                    continue;
+                }
+                conversation.at_rest = None;
+            }
             if conversation.ended.is_none()
                 && let Some(close) = lifetime::ended(conversation.protocol(), &conversation.signs(), now)
             {
@@ -286,6 +298,7 @@ impl FlowTable {
     pub fn taken(&mut self, key: &FlowKey, last: Option<FlowCounters>) {
         let Some(number) = self.by_sighting.remove(key) else { return };
         let Some(conversation) = self.conversations.get_mut(&number) else { return };
+        conversation.at_rest = None;
         if let Some(sighting) = conversation.sightings.iter_mut().find(|one| one.key == *key) {
             if let Some(last) = last {
                 sighting.read(last);
@@ -306,8 +319,15 @@ impl FlowTable {
 
     /// Remembers the amounts of this tick, so that the next one's rates are over what came since.
     pub fn close_tick(&mut self) {
-        for conversation in self.conversations.values_mut() {
+        for conversation in self.conversations.values_mut().filter(|one| one.at_rest.is_none()) {
             conversation.before = conversation.amounts;
+            let last = conversation.last_seen();
+            let entries_left =
+                conversation.ended.is_some() && conversation.sightings.iter().any(|one| one.in_kernel);
+            if conversation.settled && !entries_left && self.now.saturating_sub(last) >= AT_REST {
+                conversation.at_rest = Some(last);
+                conversation.sightings.shrink_to_fit();
+            }
         }
     }
 
@@ -386,6 +406,7 @@ fn judge<D: Directory>(conversation: &mut Conversation, context: &Context<'_, D>
     if !conversation.settled {
         orientation::orient(conversation);
     }
+    conversation.told = None;
     let (source, destination) = parties::of(conversation, context.interfaces, context.directory);
     (conversation.source, conversation.destination) = (source, destination);
     let owned = owners::tell(conversation, context.directory);
