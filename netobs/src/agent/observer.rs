@@ -313,7 +313,13 @@ impl Observer {
         let pods = self.pods.by_sandbox.values().map(|one| one.pid);
         let pids = containers.chain(pods).filter(|pid| *pid != 0).collect();
         self.namespaces_read = Instant::now();
-        match self.reader.read(pids).await {
+        let mut leads: BTreeMap<i32, BTreeSet<u32>> = BTreeMap::new();
+        for link in self.facts.links.values() {
+            if let Some(namespace) = link.peer_namespace {
+                leads.entry(namespace).or_default().insert(link.index);
+            }
+        }
+        match self.reader.read(pids, &leads).await {
             Ok(found) => {
                 self.namespaces = found;
                 self.judge();

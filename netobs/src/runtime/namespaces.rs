@@ -4,7 +4,7 @@
 //! [`crate::identity::registry`] judges. Nothing is judged here.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs::File,
     path::PathBuf,
     sync::Arc,
@@ -43,16 +43,32 @@ struct Inside {
     read: Instant,
     /// The first process then: another one means another namespace with a reused inode.
     first: Option<Process>,
+    /// The interfaces of ours that led there then.
+    led: BTreeSet<u32>,
     facts: Option<InnerFacts>,
 }
 
+impl Inside {
+    /// Whether it may be otherwise by now: an interface of ours leads there that did not, or one that the host has no
+    /// other end of (macvlan) may have been moved there since, for there was none but `lo`.
+    fn is_stale(&self, led: Option<&BTreeSet<u32>>, now: Instant) -> bool {
+        let is_bare = self.facts.as_ref().is_some_and(|facts| facts.links.len() <= 1);
+        is_bare || now - self.read >= INSIDE_LASTS || led.unwrap_or(&BTreeSet::new()) != &self.led
+    }
+}
+
 impl NamespaceReader {
-    /// Every network namespace but our own, each with a process in it and those of `pids` that are. Those that interfaces of ours lead to are entered, if that is
-    /// allowed; [`NamespaceReader::refused`] says if it is not.
+    /// Every network namespace but our own, each with a process in it and those of `pids` that are, entered where that
+    /// is allowed; [`NamespaceReader::refused`] says if it is not. `leads` are the interfaces of ours by the number of
+    /// the namespace their other end is in.
     ///
     /// # Errors
     /// The thread that reads `/proc` could not be started or did not survive.
-    pub async fn read(&mut self, pids: Vec<u32>) -> Result<Vec<Namespace>> {
+    pub async fn read(
+        &mut self,
+        pids: Vec<u32>,
+        leads: &BTreeMap<i32, BTreeSet<u32>>,
+    ) -> Result<Vec<Namespace>> {
         let outside = tokio::task::spawn_blocking(move || outside(&pids));
         let (mut found, hidden) = outside.await.context("reading network namespaces")?;
         self.hidden = hidden;
@@ -61,7 +77,7 @@ impl NamespaceReader {
             let living = found.iter().find(|namespace| namespace.inode == *inode);
             living.is_some_and(|namespace| namespace.processes.first() == one.first.as_ref())
         });
-        self.enter(&found, now).await;
+        self.enter(&found, leads, now).await;
         for namespace in &mut found {
             if let Some(facts) = self.inside.get(&namespace.inode).and_then(|one| one.facts.as_ref()) {
                 namespace.links.clone_from(&facts.links);
@@ -72,9 +88,10 @@ impl NamespaceReader {
         Ok(found)
     }
 
-    async fn enter(&mut self, found: &[Namespace], now: Instant) {
+    async fn enter(&mut self, found: &[Namespace], leads: &BTreeMap<i32, BTreeSet<u32>>, now: Instant) {
+        let led = |namespace: &Namespace| leads.get(&namespace.nsid?);
         let due = found.iter().filter(|namespace| {
-            self.inside.get(&namespace.inode).is_none_or(|one| now - one.read >= INSIDE_LASTS)
+            self.inside.get(&namespace.inode).is_none_or(|one| one.is_stale(led(namespace), now))
         });
         let due: Vec<&Namespace> = due.take(ENTERED_LIMIT).collect();
         for namespace in due {
@@ -88,7 +105,8 @@ impl NamespaceReader {
                 }
             };
             let first = namespace.processes.first().cloned();
-            self.inside.insert(namespace.inode, Inside { read: now, first, facts });
+            let led = led(namespace).cloned().unwrap_or_default();
+            self.inside.insert(namespace.inode, Inside { read: now, first, led, facts });
         }
     }
 
@@ -181,6 +199,21 @@ mod tests {
         let (found, _) = outside(&[std::process::id()]);
         assert!(found.iter().all(|one| one.inode != own));
         assert!(found.iter().flat_map(|one| &one.processes).all(|one| one.pid != std::process::id()));
+    }
+
+    #[test]
+    fn what_is_inside_is_looked_at_again_when_something_new_leads_there() {
+        let now = Instant::now();
+        let link = crate::host::facts::test_links::veth(2, "eth0");
+        let facts =
+            InnerFacts { inode: 7, links: vec![link.clone(), link], addresses: Vec::new(), outside: None };
+        let inside = |facts| Inside { read: now, first: None, led: BTreeSet::from([10]), facts };
+        let known = inside(Some(facts.clone()));
+        assert!(!known.is_stale(Some(&BTreeSet::from([10])), now));
+        assert!(known.is_stale(Some(&BTreeSet::from([10, 11])), now), "a second network");
+        assert!(known.is_stale(None, now) && known.is_stale(Some(&BTreeSet::from([10])), now + INSIDE_LASTS));
+        let bare = inside(Some(InnerFacts { links: Vec::new(), ..facts }));
+        assert!(bare.is_stale(Some(&BTreeSet::from([10])), now), "nothing but its loopback yet");
     }
 
     #[test]
