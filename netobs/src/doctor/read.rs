@@ -39,7 +39,7 @@ pub struct Findings {
     pub docker_socket: Option<PathBuf>,
     /// What it says.
     pub docker: Answer,
-    /// Where a pod runtime would listen: the first place that exists, else the first.
+    /// Where a pod runtime would listen: the first place that runs pods, else that exists, else the first.
     pub cri_socket: Option<PathBuf>,
     /// Whether that place was named by somebody, who will miss it.
     pub cri_is_named: bool,
@@ -73,13 +73,10 @@ pub enum Answer {
 /// # Errors
 /// If the file system does not say who is at the socket.
 pub async fn read(settings: &Settings) -> io::Result<Findings> {
-    let cri_socket = first_of(settings.cri_socket.candidates());
+    let (cri_socket, cri) = pod_runtime(settings.cri_socket.candidates()).await;
     let libvirt_dir = settings.libvirt_dir.clone();
     Ok(Findings {
-        cri: match &cri_socket {
-            Some(path) => cri(path).await,
-            None => Answer::Off,
-        },
+        cri,
         cri_is_named: matches!(settings.cri_socket, CriSocket::At(_)),
         cri_socket,
         kubernetes: kubernetes(settings).await,
@@ -113,9 +110,21 @@ fn tcx() -> Option<bool> {
     }
 }
 
-fn first_of(mut sockets: Vec<PathBuf>) -> Option<PathBuf> {
-    let at = sockets.iter().position(|path| path.exists()).unwrap_or(0);
-    (at < sockets.len()).then(|| sockets.swap_remove(at))
+/// The socket that an agent would come to use, and what it says: the first at which somebody runs pods, else the first
+/// that exists, else the first.
+async fn pod_runtime(sockets: Vec<PathBuf>) -> (Option<PathBuf>, Answer) {
+    let mut told = None;
+    for path in sockets.iter().filter(|path| path.exists()) {
+        let answer = cri(path).await;
+        if answer == Answer::Answers {
+            return (Some(path.clone()), answer);
+        }
+        told = told.or_else(|| Some((Some(path.clone()), answer)));
+    }
+    told.unwrap_or_else(|| match sockets.into_iter().next() {
+        Some(path) => (Some(path), Answer::Absent),
+        None => (None, Answer::Off),
+    })
 }
 
 async fn cri(path: &Path) -> Answer {
