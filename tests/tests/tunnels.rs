@@ -186,10 +186,8 @@ impl Scene {
              --uplink up0,up0.7 >/tmp/agent.log 2>&1 &",
         )?;
         until("the agent in the machine", Duration::from_secs(90), || {
-            self.run("wget -q -O - http://127.0.0.1:9777/readyz").or_else(|error| {
-                let log = self.run("cat /tmp/agent.log").unwrap_or_default();
-                Err(error.context(log))
-            })
+            self.run("wget -q -O - http://127.0.0.1:9777/readyz")
+                .map_err(|error| error.context(self.run("cat /tmp/agent.log").unwrap_or_default()))
         })?;
         Ok(())
     }
