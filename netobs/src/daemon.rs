@@ -9,19 +9,19 @@ use std::{
 use anyhow::{Context, anyhow};
 use futures_util::future::LocalBoxFuture;
 use jiff::Timestamp;
-use tokio::{runtime::Builder, sync::watch};
+use tokio::runtime::Builder;
 
 use crate::{
     api::{Faces, Listeners},
     instance::Instance,
+    publication::{self, Publisher, Subscription},
     report::Report,
     settings::Settings,
     shutdown::Shutdown,
 };
 
 /// What observes: attaches, and sends a report a tick until it is time to stop. Faces know it by this alone.
-pub type Observe =
-    fn(Settings, watch::Sender<Arc<Report>>, Shutdown) -> LocalBoxFuture<'static, anyhow::Result<()>>;
+pub type Observe = fn(Settings, Publisher, Shutdown) -> LocalBoxFuture<'static, anyhow::Result<()>>;
 
 /// Where an agent can be asked.
 #[derive(Clone, Copy, Debug)]
@@ -46,13 +46,13 @@ pub fn run(
     let _instance = Instance::acquire()?;
     let node = nix::sys::utsname::uname().context("the host's name cannot be read")?;
     let empty = Report::empty(node.nodename().to_string_lossy().into(), Timestamp::now());
-    let (reports, receiver) = watch::channel(Arc::new(empty));
+    let (publisher, subscription) = publication::channel(empty);
 
-    let (addresses, faces) = show(settings, receiver, shutdown.clone())?;
+    let (addresses, faces) = show(settings, subscription, shutdown.clone())?;
     listening(addresses);
     let runtime =
         Builder::new_current_thread().enable_all().build().context("no runtime for the observer")?;
-    let observed = runtime.block_on(observe(settings.clone(), reports, shutdown.clone()));
+    let observed = runtime.block_on(observe(settings.clone(), publisher, shutdown.clone()));
     shutdown.trigger();
     // Tasks that still block must not keep the process.
     runtime.shutdown_background();
@@ -64,7 +64,7 @@ pub fn run(
 /// The faces, on a thread of their own: a tick that takes long must not delay an answer, nor the reverse.
 fn show(
     settings: &Settings,
-    reports: watch::Receiver<Arc<Report>>,
+    reports: Subscription,
     shutdown: Shutdown,
 ) -> anyhow::Result<(Addresses, JoinHandle<()>)> {
     let runtime =
@@ -113,14 +113,14 @@ mod tests {
     /// Reports every 10 ms. One lock a namespace: everything about the whole agent is one test.
     fn reporting(
         settings: Settings,
-        reports: watch::Sender<Arc<Report>>,
+        reports: Publisher,
         shutdown: Shutdown,
     ) -> LocalBoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
             assert!(settings.socket.exists(), "bound before anything is attached");
             while !shutdown.is_triggered() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
-                reports.send_replace(Arc::new(crate::api::made_up::report()));
+                reports.send(crate::api::made_up::report());
             }
             Ok(())
         })
@@ -128,7 +128,7 @@ mod tests {
 
     fn failing(
         _: Settings,
-        _: watch::Sender<Arc<Report>>,
+        _: Publisher,
         _: Shutdown,
     ) -> LocalBoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async { Err(failure::Failure::access("needs CAP_BPF").into()) })
@@ -177,7 +177,7 @@ mod tests {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let mut settings = settings(&directory, "c.sock");
         settings.metrics_listen = taken.local_addr().unwrap();
-        let (_, receiver) = watch::channel(Arc::new(crate::api::made_up::report()));
+        let (_, receiver) = publication::channel(crate::api::made_up::report());
         let error = show(&settings, receiver, Shutdown::default()).unwrap_err();
         assert_eq!(failure::status(&error).code(), 2);
         assert!(error.to_string().starts_with("--metrics-listen 127.0.0.1:"), "{error:#}");

@@ -22,6 +22,7 @@ pub mod instance;
 pub mod kernel;
 pub mod map;
 pub mod path;
+pub mod publication;
 pub mod report;
 pub mod runtime;
 pub mod settings;

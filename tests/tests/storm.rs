@@ -30,8 +30,11 @@ fn main() -> ExitCode {
     )
 }
 
-/// Servers outside, so that no client runs out of ports towards one.
-const PORTS: [u16; 3] = [7001, 7002, 7003];
+/// Servers outside: the kernel looks for a free port longer, the more of a client's ports towards one server are taken
+/// (`__inet_hash_connect`, Linux 6.18), and a connection that is over keeps its port for a minute.
+const PORTS: [u16; 8] = [7001, 7002, 7003, 7004, 7005, 7006, 7007, 7008];
+/// Connections of two clients to each server.
+const PAIRS: u32 = 2 * PORTS.len() as u32;
 /// So many sightings fit: six a connection, for the four seconds until it is over and taken out.
 const MAX_FLOWS: &str = "262144";
 const MASQUERADE: &str = "POSTROUTING -s 10.79.0.0/24 -o up0 -j MASQUERADE";
@@ -52,13 +55,13 @@ impl Storm {
         Ok(Self { rate: rate.parse()?, seconds: seconds.parse()?, long: true })
     }
 
-    /// For each of two clients and three servers.
+    /// For each client and server.
     fn each(&self) -> u32 {
-        self.rate * self.seconds / 6
+        self.rate * self.seconds / PAIRS
     }
 
     fn all(&self) -> u32 {
-        self.each() * 6
+        self.each() * PAIRS
     }
 }
 
@@ -69,7 +72,7 @@ fn servers(bare: &Bare) -> Result<Vec<Server>> {
 
 /// Both clients to all servers at once, until the last has done.
 fn blow(bare: &Bare, storm: &Storm) -> Result<Duration> {
-    let (count, rate) = (storm.each().to_string(), (storm.rate / 6).max(1).to_string());
+    let (count, rate) = (storm.each().to_string(), (storm.rate / PAIRS).max(1).to_string());
     let began = std::time::Instant::now();
     let mut clients = Vec::new();
     for (name, place) in [("left", bare.left()), ("right", bare.right())] {

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -17,13 +18,16 @@ use super::{observer::Observer, publish::State};
 use crate::{
     flow::translation::{Tracked, Translations},
     host::{
-        conntrack::{self, ConntrackEvent, Decoded, Table},
+        conntrack::{self, Barrier, ConntrackEvent, Decoded, Table},
         health::WatchHealth,
     },
 };
 
 /// Events under way between the threads; a full channel makes the kernel's buffer fill, which is counted.
 const QUEUE: usize = 65_536;
+/// How long a tick waits for the reader of events: it has its turn within a millisecond, unless the host has more to do
+/// than it can; then what is too young waits for the next tick.
+const HEARD_WITHIN: Duration = Duration::from_millis(50);
 /// How long an ended connection is remembered: its packets may be in a reading that is not judged yet.
 const REMEMBERED: u64 = 5_000_000_000;
 
@@ -37,6 +41,7 @@ pub(super) struct Tracker {
     ended_at: HashMap<Tracked, u64>,
     dumped: bool,
     failed: Arc<AtomicBool>,
+    barrier: Arc<Barrier>,
 }
 
 /// Starts to listen.
@@ -46,9 +51,11 @@ pub(super) fn start(observer: &mut Observer) -> Result<Tracker> {
     observer.watches("conntrack", Arc::clone(&health));
     let failed = Arc::new(AtomicBool::new(false));
     let failure = Arc::clone(&failed);
+    let barrier = Arc::new(Barrier::default());
+    let asked = Arc::clone(&barrier);
     let runtime = Builder::new_current_thread().enable_all().build().context("no runtime for conntrack")?;
     let body = move || {
-        if let Err(error) = runtime.block_on(conntrack::watch(sender, &health)) {
+        if let Err(error) = runtime.block_on(conntrack::watch(sender, &health, &asked)) {
             tracing::warn!(error = %crate::failure::one_line(&error), "flows are shown unjoined through NAT");
             failure.store(true, Ordering::Relaxed);
         }
@@ -62,10 +69,22 @@ pub(super) fn start(observer: &mut Observer) -> Result<Tracker> {
         ended_at: HashMap::new(),
         dumped: false,
         failed,
+        barrier,
     })
 }
 
 impl Tracker {
+    /// Takes in everything that happened before `now`, or as much of it as is heard within a moment.
+    pub(super) async fn hear(&mut self, now: u64) {
+        let heard = if self.failed.load(Ordering::Relaxed) {
+            now
+        } else {
+            self.barrier.wait(now, HEARD_WITHIN).await
+        };
+        self.translations.heard_until(heard);
+        self.update(now);
+    }
+
     /// Takes in everything announced so far.
     pub(super) fn update(&mut self, now: u64) {
         // What is announced meanwhile is for the next tick: a source faster than we are must not hold it up.

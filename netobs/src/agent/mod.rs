@@ -23,7 +23,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, mpsc},
     time::{Instant, MissedTickBehavior, interval_at},
 };
 
@@ -32,7 +32,7 @@ use crate::{
     failure,
     host::{self, facts::HostEvent, health::WatchHealth},
     kernel,
-    report::Report,
+    publication::Publisher,
     runtime::{self, guests::read::Places},
     settings::Settings,
     shutdown::Shutdown,
@@ -57,13 +57,13 @@ const BURST: usize = 512;
 #[must_use]
 pub fn observe(
     settings: Settings,
-    reports: watch::Sender<Arc<Report>>,
+    reports: Publisher,
     shutdown: Shutdown,
 ) -> LocalBoxFuture<'static, Result<()>> {
     run(settings, reports, shutdown).boxed_local()
 }
 
-async fn run(settings: Settings, reports: watch::Sender<Arc<Report>>, shutdown: Shutdown) -> Result<()> {
+async fn run(settings: Settings, reports: Publisher, shutdown: Shutdown) -> Result<()> {
     let mut observer = Observer::start(&settings)?;
     let (host_events, mut host) = mpsc::channel::<HostEvent>(4_096);
     let health = Arc::new(WatchHealth::default());
@@ -107,10 +107,10 @@ async fn run(settings: Settings, reports: watch::Sender<Arc<Report>>, shutdown: 
                 conntrack.update(kernel::monotonic_now());
                 let ready = conntrack.is_ready() || began.elapsed() >= CONNTRACK_WITHIN;
                 if observer.is_synced() && ready {
-                    match observer.tick(&mut conntrack).await {
+                    match observer.tick(&mut conntrack, reports.is_looked_at(std::time::Instant::now())).await {
                         Ok(report) => {
                             failures = 0;
-                            reports.send_replace(Arc::new(report));
+                            reports.send(report);
                         }
                         Err(error) if failures < FAILURES => {
                             failures += 1;

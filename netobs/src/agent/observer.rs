@@ -370,8 +370,8 @@ impl Observer {
         self.unwritten = self.kernel.set_addresses(addresses) + self.kernel.set_prefixes(prefixes);
     }
 
-    /// Reads the kernel side, judges, publishes.
-    pub(super) async fn tick(&mut self, tracker: &mut Tracker) -> Result<Report> {
+    /// Reads the kernel side and judges. Rows of conversations are made only where somebody `looks` at them.
+    pub(super) async fn tick(&mut self, tracker: &mut Tracker, looks: bool) -> Result<Report> {
         let began = Instant::now();
         self.place_failed();
         self.look_for_programs_before_ours();
@@ -379,7 +379,7 @@ impl Observer {
         let now = kernel::monotonic_now();
         self.kernel.drain(&mut self.drain)?;
         let counted = crate::host::counters::link_counters().await;
-        tracker.update(now);
+        tracker.hear(now).await;
         self.look_for_addresses(now);
 
         if self.look_at_owners() {
@@ -411,7 +411,10 @@ impl Observer {
         let interval = Duration::from_nanos(now.saturating_sub(self.before).max(1));
         self.before = now;
         let clock = Clock { monotonic: now, wall: Timestamp::now() };
-        let flows = self.collector.rows(&names, clock, interval);
+        let flows = looks.then(|| self.collector.rows(&names, clock, interval));
+        if !looks {
+            self.collector.forget_rows();
+        }
         let totals = self.collector.totals(&names);
         self.collector.flows.close_tick();
         // Without the interfaces' own counters there is nothing to compare with, and the rest goes on.

@@ -244,7 +244,7 @@ pub(super) fn report(
     observer: &Observer,
     hidden: &HashSet<EndpointId>,
     (time, interval): (Timestamp, Duration),
-    flows: Vec<Arc<FlowRow>>,
+    flows: Option<Vec<Arc<FlowRow>>>,
     totals: Totals,
     health: Health,
 ) -> Report {
@@ -252,5 +252,15 @@ pub(super) fn report(
     let mut endpoints: Vec<_> = shown.map(|one| names::row(&one)).collect();
     endpoints.sort_by(|one, other| one.id.cmp(&other.id));
     let links = links::rows(&observer.facts, &observer.uplinks);
-    Report { time, node: Arc::clone(&observer.node), interval, endpoints, links, flows, totals, health }
+    Report {
+        time,
+        node: Arc::clone(&observer.node),
+        interval,
+        endpoints,
+        links,
+        lists_flows: flows.is_some(),
+        flows: flows.unwrap_or_default(),
+        totals,
+        health,
+    }
 }

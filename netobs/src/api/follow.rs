@@ -10,11 +10,12 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::filter::FlowFilter;
 use crate::{
-    report::{FlowRow, Report},
+    publication::Subscription,
+    report::FlowRow,
     shutdown::Shutdown,
 };
 
@@ -70,7 +71,7 @@ fn mark(row: &FlowRow) -> u64 {
 }
 
 struct Follower {
-    reports: watch::Receiver<Arc<Report>>,
+    reports: Subscription,
     shutdown: Shutdown,
     filter: FlowFilter,
     told: Told,
@@ -81,12 +82,11 @@ struct Follower {
 
 /// Lines until the agent stops or the reader goes. A slow reader misses reports, not the latest state.
 pub(super) fn lines(
-    mut reports: watch::Receiver<Arc<Report>>,
+    reports: Subscription,
     shutdown: Shutdown,
     filter: FlowFilter,
     permit: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
-    reports.mark_changed();
     let follower = Follower {
         reports,
         shutdown,
@@ -100,11 +100,10 @@ pub(super) fn lines(
             if let Some(part) = follower.parts.next() {
                 return Some((Ok(part), follower));
             }
-            tokio::select! {
+            let report = tokio::select! {
                 () = follower.shutdown.wait() => return None,
-                changed = follower.reports.changed() => changed.ok()?,
-            }
-            let report = Arc::clone(&follower.reports.borrow_and_update());
+                report = follower.reports.next_with_flows() => report?,
+            };
             follower.parts = follower.told.news(&follower.filter.rows(&report)).into_iter();
         }
     })
@@ -113,7 +112,7 @@ pub(super) fn lines(
 #[cfg(test)]
 mod tests {
     use super::{super::made_up, *};
-    use crate::report::Verdict;
+    use crate::report::{Report, Verdict};
 
     fn told(told: &mut Told, report: &Report) -> Vec<String> {
         let parts = told.news(&FlowFilter::default().rows(report));

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use super::{
     cache::Cache,
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     export::{Exporter, Format, Process, classic},
+    publication::Subscription,
     report::Report,
     settings::Settings,
     shutdown::Shutdown,
@@ -30,7 +31,7 @@ const RENDERERS: usize = 2;
 /// Everything the agent's faces show, made of reports alone.
 #[derive(Debug)]
 pub struct Faces {
-    reports: watch::Receiver<Arc<Report>>,
+    reports: Subscription,
     shutdown: Shutdown,
     pulse: Pulse,
     exporter: Arc<Mutex<Exporter>>,
@@ -45,10 +46,9 @@ pub struct Faces {
 }
 
 impl Faces {
-    /// The faces of the agent that sends these reports. The value the channel begins with is no report yet.
+    /// The faces of the agent that sends these reports.
     #[must_use]
-    pub fn new(settings: &Settings, mut reports: watch::Receiver<Arc<Report>>, shutdown: Shutdown) -> Self {
-        reports.mark_unchanged();
+    pub fn new(settings: &Settings, reports: Subscription, shutdown: Shutdown) -> Self {
         Self {
             reports,
             shutdown,
@@ -68,9 +68,8 @@ impl Faces {
     /// Notes the arrival of reports, until there are none.
     pub(super) async fn listen(&self) {
         let mut reports = self.reports.clone();
-        while reports.changed().await.is_ok() {
+        while let Some(current) = reports.next().await {
             self.pulse.beat(Instant::now());
-            let current = Arc::clone(&reports.borrow_and_update());
             let bodies = [&self.endpoints, &self.flows, &self.map, &self.status];
             for cache in bodies.into_iter().chain([&self.open_metrics, &self.classic]) {
                 cache.expire(&current);
@@ -87,7 +86,7 @@ impl Faces {
     }
 
     fn report(&self) -> Arc<Report> {
-        Arc::clone(&self.reports.borrow())
+        self.reports.latest()
     }
 
     pub(super) async fn metrics(&self, format: Format) -> anyhow::Result<Bytes> {
@@ -111,7 +110,7 @@ impl Faces {
     }
 
     pub(super) async fn map(&self) -> anyhow::Result<Bytes> {
-        self.map.get(&self.report(), |report| documents::map(&report)).await
+        self.map.get(&self.reports.with_flows().await?, |report| documents::map(&report)).await
     }
 
     pub(super) async fn status(&self) -> anyhow::Result<Bytes> {
@@ -119,7 +118,7 @@ impl Faces {
     }
 
     pub(super) async fn flows(&self, filter: FlowFilter) -> anyhow::Result<Bytes> {
-        let report = self.report();
+        let report = self.reports.with_flows().await?;
         if filter == FlowFilter::default() {
             return self.flows.get(&report, move |report| documents::flows(&report, &filter)).await;
         }
@@ -130,7 +129,7 @@ impl Faces {
     /// A stream of changes, unless too many are being served.
     pub(super) fn follow(&self, filter: FlowFilter) -> Option<axum::body::Body> {
         let permit = Arc::clone(&self.followers).try_acquire_owned().ok()?;
-        let lines = super::follow::lines(self.reports.clone(), self.shutdown.clone(), filter, permit);
+        let lines = super::follow::lines(self.reports.anew(), self.shutdown.clone(), filter, permit);
         Some(axum::body::Body::from_stream(lines))
     }
 }

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
-    sync::watch,
     time::timeout,
 };
 
@@ -15,6 +14,7 @@ use super::{
 };
 use crate::{
     export::Format,
+    publication::{self, Publisher},
     report::{EndpointsDocument, FlowRow, FlowsDocument, Report},
     settings::{Layer, Settings},
     shutdown::Shutdown,
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An agent made of its faces only.
 struct Agent {
-    reports: watch::Sender<Arc<Report>>,
+    reports: Publisher,
     shutdown: Shutdown,
     settings: Settings,
     metrics: std::net::SocketAddr,
@@ -43,7 +43,7 @@ async fn agent() -> Agent {
     };
     let settings = Settings::check(layer).unwrap();
     let (reports, receiver) =
-        watch::channel(Arc::new(Report::empty("alpha".into(), jiff::Timestamp::UNIX_EPOCH)));
+        publication::channel(Report::empty("alpha".into(), jiff::Timestamp::UNIX_EPOCH));
     let shutdown = Shutdown::default();
     let listeners = Listeners::bind(&settings).await.unwrap();
     let faces = Arc::new(Faces::new(&settings, receiver, shutdown.clone()));
@@ -80,7 +80,7 @@ impl Agent {
         raw(TcpStream::connect(self.metrics).await.unwrap(), &get(path)).await
     }
     async fn publish(&self) {
-        self.reports.send_replace(Arc::new(made_up::report()));
+        self.reports.send(made_up::report());
         for _ in 0..1_000 {
             if status(&self.local("/readyz").await) == 200 {
                 return;
@@ -208,7 +208,7 @@ async fn followers_are_told_changes_and_let_go_when_the_agent_stops() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let mut report = made_up::report();
     std::sync::Arc::make_mut(&mut report.flows[0]).forward.bytes += 1;
-    agent.reports.send_replace(Arc::new(report));
+    agent.reports.send(report);
     tokio::time::sleep(Duration::from_millis(100)).await;
     agent.shutdown.trigger();
     let answer = timeout(PATIENCE, follower).await.unwrap().unwrap();

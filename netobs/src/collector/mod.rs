@@ -88,6 +88,8 @@ pub struct Collector {
     by_place: BTreeMap<(u32, u8), Counters>,
     skipped_by_place: BTreeMap<(u32, u8), Counters>,
     forgot_workloads: u64,
+    /// Whether conversations may have rows.
+    has_rows: bool,
 }
 
 impl Collector {
@@ -295,6 +297,13 @@ impl Collector {
         self.skipped_by_place.get(&(interface, hook.0)).copied().unwrap_or_default()
     }
 
+    /// Lets go of rows that nobody looks at.
+    pub fn forget_rows(&mut self) {
+        if std::mem::take(&mut self.has_rows) {
+            self.flows.iter_mut().for_each(|one| one.written = None);
+        }
+    }
+
     /// The rows of the report, the busiest first.
     #[must_use]
     pub fn rows(
@@ -303,6 +312,7 @@ impl Collector {
         clock: Clock,
         interval: Duration,
     ) -> Vec<Arc<crate::report::FlowRow>> {
+        self.has_rows = true;
         rows::flows(self, names, clock, interval)
     }
 }

@@ -1,11 +1,9 @@
 //! Readings of the kernel's flow table → conversations, kept from their first packet until they are no
 //! longer listed. Pure: what was read and the time are arguments.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
+use hashbrown::HashMap;
 use netobs_common::{
     counters::{Counters, FlowCounters},
     endpoint::{EndpointId, Kind},
@@ -34,9 +32,9 @@ use crate::{
 /// How long a conversation is watched before it is booked: a reading may have met it between two of its
 /// hooks, and conntrack tells of it a moment later. Half a tick.
 pub const SETTLE: u64 = 500_000_000;
-/// Sightings younger than this wait for the next reading: conntrack tells of a connection after its first
-/// packet, and which conversation a sighting belongs to is decided once. Nothing is lost, for the kernel's
-/// counters go on. A fifth of a second.
+/// Sightings that conntrack may not have told of yet wait for the next reading: it tells of a connection after its
+/// first packet, a fifth of a second at most, and is itself heard with a delay where the host is busy. Which
+/// conversation a sighting belongs to is decided once. Nothing is lost, for the kernel's counters go on.
 pub const FRESH: u64 = 200_000_000;
 /// How long bytes wait for a name before they are booked as unknown.
 pub const PATIENCE: u64 = 2_000_000_000;
@@ -101,12 +99,15 @@ impl FlowTable {
     /// Takes in a reading of the kernel's table.
     pub fn read<D: Directory>(&mut self, flows: &[(FlowKey, FlowCounters)], context: &Context<'_, D>) {
         let mut new: Vec<&(FlowKey, FlowCounters)> = Vec::new();
+        let known_until = context.translations.known_until(context.now);
         self.unread.clear();
         for sighting in flows {
             if self.follow(sighting) {
                 continue;
             }
-            if context.now.saturating_sub(sighting.1.first_seen) >= FRESH {
+            let first_seen = sighting.1.first_seen;
+            let is_told = known_until.saturating_sub(first_seen) >= FRESH;
+            if is_told || context.now.saturating_sub(first_seen) >= PATIENCE {
                 new.push(sighting);
                 continue;
             }

@@ -1,8 +1,10 @@
 //! What conntrack says → which conversation a tuple belongs to, whatever NAT made of it. Never by equal ports.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
 use netobs_common::wire::{Network, Proto, icmp};
+use slab::Slab;
 
 use super::tuple::{Peer, Tuple};
 use crate::{host::conntrack::Connection, report::Nat};
@@ -79,33 +81,99 @@ pub enum Way {
 }
 
 /// Every tuple of every tracked connection.
+///
+/// A node may track a quarter of a million of them, each with up to eight tuples: the index holds eight bytes for each
+/// tuple, and what it stands for is worked out from the connection.
 #[derive(Clone, Debug, Default)]
 pub struct Translations {
-    by_tuple: HashMap<Tuple, (Tracked, Way)>,
+    connections: Slab<Entry>,
+    by_tuple: HashTable<Half>,
+    hasher: DefaultHashBuilder,
+    heard: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    tracked: Tracked,
+    /// Tuples that lead here.
+    tuples: u8,
+}
+
+/// One tuple of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Half {
+    connection: u32,
+    /// Which of [`Tracked::forward`].
+    stage: u8,
+    way: Way,
+}
+
+impl Half {
+    fn tuple(self, connections: &Slab<Entry>) -> Option<Tuple> {
+        let forward = connections.get(self.connection as usize)?.tracked.forward();
+        let tuple = *forward.get(usize::from(self.stage))?;
+        Some(if self.way == Way::Original { tuple } else { tuple.reversed() })
+    }
+
+    /// Before all translation, or after it: what packets of this connection alone look like.
+    const fn is_real(self) -> bool {
+        self.stage < 2
+    }
+}
+
+/// Every tuple a connection may be seen with, real ones first.
+fn halves(tracked: &Tracked) -> impl Iterator<Item = (u8, Way, Tuple)> {
+    (0_u8..).zip(tracked.forward()).flat_map(|(stage, tuple)| {
+        [(stage, Way::Original, tuple), (stage, Way::Reply, tuple.reversed())]
+    })
 }
 
 impl Translations {
     /// A connection began, or was in a dump.
     pub fn add(&mut self, tracked: Tracked) {
-        // Halves last: where one equals another connection's real tuple, the real one stays.
-        for (rank, tuple) in tracked.forward().into_iter().enumerate() {
-            if rank < 2 {
-                self.by_tuple.insert(tuple, (tracked, Way::Original));
-                self.by_tuple.insert(tuple.reversed(), (tracked, Way::Reply));
-            } else {
-                self.by_tuple.entry(tuple).or_insert((tracked, Way::Original));
-                self.by_tuple.entry(tuple.reversed()).or_insert((tracked, Way::Reply));
+        let connection = match self.slot(&tracked) {
+            Some(known) => known,
+            None => match u32::try_from(self.connections.insert(Entry { tracked, tuples: 0 })) {
+                Ok(slot) => slot,
+                Err(_) => return,
+            },
+        };
+        for (stage, way, tuple) in halves(&tracked) {
+            let half = Half { connection, stage, way };
+            let hash = self.hasher.hash_one(tuple);
+            let connections = &self.connections;
+            let equals = |one: &Half| one.tuple(connections) == Some(tuple);
+            match self.by_tuple.find_mut(hash, equals) {
+                Some(known) if known.connection == connection => continue,
+                // Where a half equals another connection's real tuple, the real one stays.
+                Some(_) if !half.is_real() => continue,
+                Some(known) => {
+                    let other = std::mem::replace(known, half).connection;
+                    self.let_go(other);
+                }
+                None => {
+                    let Self { hasher, connections, by_tuple, .. } = self;
+                    let rehash =
+                        |one: &Half| one.tuple(connections).map_or(0, |tuple| hasher.hash_one(tuple));
+                    by_tuple.insert_unique(hash, half, rehash);
+                }
+            }
+            if let Some(entry) = self.connections.get_mut(connection as usize) {
+                entry.tuples += 1;
             }
         }
     }
 
     /// A connection ended.
     pub fn remove(&mut self, tracked: &Tracked) {
-        for tuple in tracked.forward() {
-            for tuple in [tuple, tuple.reversed()] {
-                if self.by_tuple.get(&tuple).is_some_and(|(other, _)| other == tracked) {
-                    self.by_tuple.remove(&tuple);
-                }
+        let Some(connection) = self.slot(tracked) else { return };
+        for (_, _, tuple) in halves(tracked) {
+            let connections = &self.connections;
+            let equals =
+                |one: &Half| one.connection == connection && one.tuple(connections) == Some(tuple);
+            if let Ok(found) = self.by_tuple.find_entry(self.hasher.hash_one(tuple), equals) {
+                found.remove();
+                self.let_go(connection);
             }
         }
     }
@@ -113,12 +181,47 @@ impl Translations {
     /// The connection a tuple belongs to.
     #[must_use]
     pub fn lookup(&self, tuple: &Tuple) -> Option<(Tracked, Way)> {
-        self.by_tuple.get(tuple).copied()
+        let half = self.find(tuple)?;
+        Some((self.connections.get(half.connection as usize)?.tracked, half.way))
+    }
+
+    fn find(&self, tuple: &Tuple) -> Option<Half> {
+        let equals = |one: &Half| one.tuple(&self.connections).as_ref() == Some(tuple);
+        self.by_tuple.find(self.hasher.hash_one(tuple), equals).copied()
+    }
+
+    /// Where a connection is kept. One that lost each of its tuples to others is not.
+    fn slot(&self, tracked: &Tracked) -> Option<u32> {
+        let is_it = |slot: &u32| {
+            self.connections.get(*slot as usize).is_some_and(|entry| entry.tracked == *tracked)
+        };
+        halves(tracked).find_map(|(_, _, tuple)| self.find(&tuple).map(|half| half.connection).filter(is_it))
+    }
+
+    /// One tuple less leads to a connection.
+    fn let_go(&mut self, connection: u32) {
+        let Some(entry) = self.connections.get_mut(connection as usize) else { return };
+        entry.tuples = entry.tuples.saturating_sub(1);
+        if entry.tuples == 0 {
+            self.connections.remove(connection as usize);
+        }
+    }
+
+    /// Everything that was tracked before that time is known.
+    pub fn heard_until(&mut self, heard: u64) {
+        self.heard = Some(heard);
+    }
+
+    /// Until when everything that was tracked is known, `now` at the latest.
+    #[must_use]
+    pub fn known_until(&self, now: u64) -> u64 {
+        self.heard.map_or(now, |heard| heard.min(now))
     }
 
     /// Forgets everything, before a new dump.
     pub fn clear(&mut self) {
         self.by_tuple.clear();
+        self.connections.clear();
     }
 
     /// Tuples known.
@@ -136,6 +239,10 @@ impl Translations {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::flow::made_up::tcp;
 
@@ -203,5 +310,58 @@ mod tests {
         assert_eq!(all.lookup(&published().translated.reversed()), Some((published(), Way::Reply)));
         all.remove(&published());
         assert!(all.is_empty());
+    }
+
+    /// The same, tuple by tuple.
+    #[derive(Default)]
+    struct Plain(HashMap<Tuple, (Tracked, Way)>);
+
+    impl Plain {
+        fn add(&mut self, tracked: Tracked) {
+            for (stage, way, tuple) in halves(&tracked) {
+                if stage < 2 {
+                    self.0.insert(tuple, (tracked, way));
+                } else {
+                    self.0.entry(tuple).or_insert((tracked, way));
+                }
+            }
+        }
+
+        fn remove(&mut self, tracked: &Tracked) {
+            self.0.retain(|_, (other, _)| other != tracked);
+        }
+    }
+
+    /// Connections of few addresses and ports, so that their tuples meet.
+    fn any_connection() -> impl Strategy<Value = Tracked> {
+        let peer = || (0_u8..2, 1_u16..3).prop_map(|(host, port)| format!("10.0.0.{host}:{port}"));
+        let other = || (2_u8..4, 3_u16..5).prop_map(|(host, port)| format!("10.0.0.{host}:{port}"));
+        (peer(), other(), peer(), other()).prop_map(|(source, destination, new_source, new_destination)| {
+            Tracked { original: tcp(&source, &destination), translated: tcp(&new_source, &new_destination) }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_index_says_what_a_table_of_every_tuple_says(
+            steps in proptest::collection::vec((any::<bool>(), any_connection()), 0..40),
+        ) {
+            let (mut index, mut plain) = (Translations::default(), Plain::default());
+            for (add, one) in steps {
+                if add {
+                    index.add(one);
+                    plain.add(one);
+                } else {
+                    index.remove(&one);
+                    plain.remove(&one);
+                }
+                prop_assert_eq!(index.len(), plain.0.len());
+                for (tuple, found) in &plain.0 {
+                    prop_assert_eq!(index.lookup(tuple), Some(*found));
+                }
+            }
+            let kept: std::collections::HashSet<_> = plain.0.values().map(|(one, _)| *one).collect();
+            prop_assert_eq!(index.connections.len(), kept.len());
+        }
     }
 }

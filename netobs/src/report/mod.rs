@@ -48,6 +48,8 @@ pub struct Report {
     pub endpoints: Vec<EndpointRow>,
     /// The host's interfaces, by index.
     pub links: Vec<LinkRow>,
+    /// Whether it lists conversations: nobody may have looked at them.
+    pub lists_flows: bool,
     /// Conversations alive, or ended less than 30 s ago; the busiest first.
     pub flows: Vec<Arc<FlowRow>>,
     /// Counters and gauges for the metrics, since the agent's start.
@@ -66,6 +68,7 @@ impl Report {
             interval: Duration::from_secs(1),
             endpoints: Vec::new(),
             links: Vec::new(),
+            lists_flows: true,
             flows: Vec::new(),
             totals: Totals::default(),
             health: Health::default(),

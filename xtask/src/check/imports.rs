@@ -11,7 +11,7 @@ const JUDGES: &[&str] = &["flow", "identity", "path", "evidence", "report"];
 /// Show it: they read the report, and nothing else.
 const FACES: &[&str] = &["export", "api", "map", "table", "top", "web"];
 /// Start and end it.
-const EDGES: &[&str] = &["agent", "cli", "doctor", "instance", "shutdown"];
+const EDGES: &[&str] = &["agent", "cli", "doctor", "instance", "publication", "shutdown"];
 
 /// What anybody may import: plain data that readers found, and the one sanitiser of names that others choose.
 const COMMON: &[&str] = &[

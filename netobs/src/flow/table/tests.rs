@@ -91,6 +91,30 @@ fn a_card_that_went_with_the_flows_end_is_booked_to_the_last_byte() {
     assert_eq!(booked(&mut table), 130);
 }
 
+#[test]
+fn what_conntrack_may_not_have_told_of_yet_waits_but_not_for_good() {
+    let mut interfaces = Interfaces::default();
+    let number = uplink(&mut interfaces, 2);
+    let flows = [sent(number, SECOND, 100)];
+    let found = |heard: u64, now: u64| {
+        let mut table = FlowTable::default();
+        let mut translations = Translations::default();
+        translations.heard_until(heard);
+        let context = Context {
+            interfaces: &interfaces,
+            directory: &Nobody,
+            translations: &translations,
+            now,
+            overflowing: false,
+        };
+        table.read(&flows, &context);
+        table.iter().count()
+    };
+    assert_eq!(found(SECOND + FRESH, SECOND + FRESH), 1);
+    assert_eq!(found(SECOND + FRESH - 1, 2 * SECOND), 0, "its reader has not had its turn");
+    assert_eq!(found(0, SECOND + PATIENCE), 1, "and may never have");
+}
+
 fn tagged(vlan: u16, interface: u32, hook: Hook) -> (FlowKey, FlowCounters) {
     let (key, read) = sent(interface, SECOND, 100);
     (FlowKey { vlan, hook, ..key }, read)

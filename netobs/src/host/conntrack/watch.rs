@@ -15,6 +15,7 @@ use super::{
         netlink::{self, Datagram, Dumped, NetlinkSocket, messages},
         sysctl,
     },
+    barrier::Barrier,
     connection::{Connection, ConnectionKey},
     decode::{Decoded, decode},
     table::ConntrackEvent,
@@ -59,14 +60,18 @@ pub async fn dump() -> anyhow::Result<Dumped<Connection>> {
 ///
 /// # Errors
 /// No privilege (`CAP_NET_ADMIN`), no conntrack in this kernel. Later failures are retried and logged.
-pub async fn watch(events: Sender<ConntrackEvent>, health: &WatchHealth) -> anyhow::Result<()> {
+pub async fn watch(
+    events: Sender<ConntrackEvent>,
+    health: &WatchHealth,
+    barrier: &Barrier,
+) -> anyhow::Result<()> {
     // Listening before dumping: what happens during the dump is read after it and converges.
     let socket = NetlinkSocket::open(NETLINK_NETFILTER, &GROUPS, RECEIVE_BUFFER)?;
     let blind = sysctl::read_u64("net.netfilter.nf_conntrack_events") == Some(0);
     let begun = Instant::now();
     let first = dump().await?;
     let mut watcher =
-        Watcher { socket, events, health, old: HashSet::new(), first: true, next: begun, blind };
+        Watcher { socket, events, health, barrier, old: HashSet::new(), first: true, next: begun, blind };
     let mut step = watcher.take_dump(first, begun.elapsed()).await;
     while step.is_ok() {
         step = watcher.step().await?;
@@ -81,6 +86,7 @@ struct Watcher<'a> {
     socket: NetlinkSocket,
     events: Sender<ConntrackEvent>,
     health: &'a WatchHealth,
+    barrier: &'a Barrier,
     /// Connections whose end may not be announced: all that the first dump found.
     old: HashSet<ConnectionKey>,
     first: bool,
@@ -95,6 +101,17 @@ impl Watcher<'_> {
         tokio::select! {
             biased;
             () = self.events.closed() => Ok(Err(Unheard)),
+            until = self.barrier.asked() => {
+                let drained = self.drain().await?;
+                if drained.is_ok() {
+                    self.barrier.answer(until);
+                }
+                match drained {
+                    Ok(false) => Ok(Ok(())),
+                    Ok(true) => Ok(self.dump_again().await),
+                    Err(unheard) => Ok(Err(unheard)),
+                }
+            }
             datagram = self.socket.receive() => {
                 let (decoded, lost) = take(datagram?, self.health);
                 if self.tell(decoded).await.is_err() {
@@ -123,13 +140,23 @@ impl Watcher<'_> {
     /// After a loss: what is still queued is older than what was lost, so it is taken in first; were it
     /// taken in after the dump, it could bring back what is gone.
     async fn recover(&mut self) -> anyhow::Result<Result<(), Unheard>> {
+        match self.drain().await? {
+            Ok(_) => Ok(self.dump_again().await),
+            Err(unheard) => Ok(Err(unheard)),
+        }
+    }
+
+    /// Takes in what is queued; whether notifications were lost.
+    async fn drain(&mut self) -> anyhow::Result<Result<bool, Unheard>> {
+        let mut any_lost = false;
         while let Some(datagram) = self.socket.try_receive()? {
-            let (decoded, _) = take(datagram, self.health);
+            let (decoded, lost) = take(datagram, self.health);
+            any_lost |= lost;
             if self.tell(decoded).await.is_err() {
                 return Ok(Err(Unheard));
             }
         }
-        Ok(self.dump_again().await)
+        Ok(Ok(any_lost))
     }
 
     async fn dump_again(&mut self) -> Result<(), Unheard> {
