@@ -70,7 +70,7 @@ pub struct FlowCounters {
     pub ingress_ifindex: u32,
     /// The sender's hardware address, from the first packet.
     pub source_mac: [u8; 6],
-    /// 1 once a SYN without ACK was seen.
+    /// SYNs without ACK: 255 stands for so many and more.
     pub syn: u8,
     /// 1 once a SYN with ACK was seen.
     pub syn_ack: u8,
@@ -80,15 +80,48 @@ pub struct FlowCounters {
     pub rst: u8,
     /// 1 once a fragment was seen.
     pub fragmented: u8,
-    /// Zero.
-    pub padding: [u8; 1],
+    /// TTL or hop limit of the first packet.
+    pub hop_limit: u8,
     /// The packet around it, where it was seen inside another one; of the first packet.
     pub outer: Outer,
+    /// TTL or hop limit of the first RST.
+    pub rst_hop_limit: u8,
     /// Zero.
-    pub more_padding: [u8; 4],
+    pub padding: [u8; 3],
+    /// What TCP headers tell.
+    pub tcp: TcpProgress,
 }
 
-const _: () = assert!(size_of::<FlowCounters>() == 24 + 3 * 8 + 2 * 8 + 4 + 6 + 6 + 36 + 4);
+const _: () = assert!(size_of::<FlowCounters>() == 24 + 3 * 8 + 2 * 8 + 4 + 6 + 6 + 36 + 4 + 56);
+
+/// What the TCP headers of one direction tell of its progress.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpProgress {
+    /// Segments sent again: all that they hold was seen before.
+    pub retransmits: u64,
+    /// The first packet with ACK and without SYN: what ends a handshake, in the initiator's direction. 0 for none.
+    pub acknowledged_at: u64,
+    /// When the packet passed that is timed: nanoseconds of the monotonic clock, 0 for none.
+    pub timed_at: u64,
+    /// When its echo, or another one's, passed in this direction.
+    pub echoed_at: u64,
+    /// The timestamp of the packet that is timed: the first one with data since the sender's clock passed a multiple
+    /// of 1,024 (about a second).
+    pub timed: u32,
+    /// The first echo since the other side's clock passed such a multiple.
+    pub echoed: u32,
+    /// One more than the highest sequence number seen.
+    pub next: u32,
+    /// Packets that said that the sender has no room: a window of zero, not in a RST.
+    pub zero_windows: u32,
+    /// 1 once `next` is known.
+    pub has_next: u8,
+    /// Zero.
+    pub padding: [u8; 7],
+}
+
+const _: () = assert!(size_of::<TcpProgress>() == 4 * 8 + 4 * 4 + 8);
 
 /// The value of the exact per-path counters.
 #[repr(C)]

@@ -9,10 +9,10 @@ use netobs_common::{
     key::Origin,
     parse::{Fragment, Headers},
     tunnel::Encapsulation,
-    wire::TcpFlags,
+    wire::Proto,
 };
 
-use crate::{classify, clock, exact, maps::FLOWS, scratch::Scratch};
+use crate::{classify, clock, exact, maps::FLOWS, scratch::Scratch, tcp};
 
 /// One packet at one hook; its headers and key are in the scratch.
 pub(crate) struct Seen<'a> {
@@ -47,30 +47,12 @@ fn update(flow: *mut FlowCounters, headers: &Headers, seen: &Seen<'_>, now: u64)
         add(&raw mut (*flow).counters.segments, seen.counters.segments);
         add(&raw mut (*flow).counters.bytes, seen.counters.bytes);
         (*flow).last_seen = now;
-        if headers.tcp.0 & (TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0) != 0 {
-            flags(&mut *flow, headers.tcp);
+        if headers.proto == Proto::TCP {
+            tcp::follow(&mut *flow, headers, seen.counters.segments);
         }
         if headers.fragment != Fragment::WHOLE {
             (*flow).fragmented = 1;
         }
-    }
-}
-
-/// A byte each, so that no CPU overwrites what another one saw.
-#[inline(always)]
-fn flags(flow: &mut FlowCounters, tcp: TcpFlags) {
-    if tcp.has(TcpFlags::SYN) {
-        if tcp.has(TcpFlags::ACK) {
-            flow.syn_ack = 1;
-        } else {
-            flow.syn = 1;
-        }
-    }
-    if tcp.has(TcpFlags::FIN) {
-        flow.fin = 1;
-    }
-    if tcp.has(TcpFlags::RST) {
-        flow.rst = 1;
     }
 }
 
@@ -96,7 +78,11 @@ fn begin(ctx: &TcContext, scratch: &mut Scratch, seen: &Seen<'_>) -> ((Party, Pa
     flow.ingress_ifindex = seen.ingress_ifindex;
     flow.source_mac = scratch.headers.source_mac;
     flow.fragmented = u8::from(scratch.headers.fragment != Fragment::WHOLE);
-    flags(flow, scratch.headers.tcp);
+    flow.hop_limit = scratch.headers.hop_limit;
+    if scratch.headers.proto == Proto::TCP {
+        // SAFETY: no other program of this CPU runs meanwhile (see `Scratch`).
+        unsafe { tcp::follow(flow, &scratch.headers, seen.counters.segments) };
+    }
     if FLOWS.insert(&scratch.flow_key, &*flow, BPF_NOEXIST.into()).is_ok() {
         // Once a flow, never a packet, and not at all in a release.
         #[cfg(feature = "log")]
@@ -125,7 +111,7 @@ fn begin(ctx: &TcContext, scratch: &mut Scratch, seen: &Seen<'_>) -> ((Party, Pa
 /// # Safety
 /// `to` points to a field of a map entry.
 #[inline(always)]
-unsafe fn add(to: *mut u64, more: u64) {
+pub(crate) unsafe fn add(to: *mut u64, more: u64) {
     // SAFETY: the caller's; relaxed, because the sums are read long after.
     unsafe {
         core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(to, more)

@@ -23,6 +23,7 @@ mod owner;
 mod scratch;
 mod skb;
 mod task;
+mod tcp;
 mod tunnel;
 
 use aya_ebpf::{

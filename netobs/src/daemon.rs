@@ -126,11 +126,7 @@ mod tests {
         })
     }
 
-    fn failing(
-        _: Settings,
-        _: Publisher,
-        _: Shutdown,
-    ) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    fn failing(_: Settings, _: Publisher, _: Shutdown) -> LocalBoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async { Err(failure::Failure::access("needs CAP_BPF").into()) })
     }
 

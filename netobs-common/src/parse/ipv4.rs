@@ -30,6 +30,7 @@ pub(super) fn read(
         return Err(Skip::MALFORMED);
     }
     headers.network = Network::IPV4;
+    headers.hop_limit = ip[8];
     headers.proto = Proto(ip[9]);
     headers.source = mapped([ip[12], ip[13], ip[14], ip[15]]);
     headers.destination = mapped([ip[16], ip[17], ip[18], ip[19]]);

@@ -34,6 +34,7 @@ pub(super) fn read(
     }
     headers.network = Network::IPV6;
     headers.proto = Proto(ip[6]);
+    headers.hop_limit = ip[7];
 
     let mut at = offset + HEADER;
     for _ in 0..MAX_EXTENSIONS {

@@ -46,15 +46,37 @@ pub struct Headers {
     pub ports: Ports,
     /// Flags, TCP only.
     pub tcp: TcpFlags,
-    /// Zero.
-    pub padding: u8,
+    /// TTL or hop limit.
+    pub hop_limit: u8,
     /// The datagram's identification, for fragments.
     pub identification: u32,
     /// Bytes from the start of the frame to the end of the innermost header that was read.
     pub length: u32,
+    /// TCP only: what tells of its progress.
+    pub segment: Segment,
 }
 
-const _: () = assert!(size_of::<Headers>() == 16 + 16 + 6 + 2 + 4 + 2 + 4 + 2 + 4 + 4);
+const _: () = assert!(size_of::<Headers>() == 16 + 16 + 6 + 2 + 4 + 2 + 4 + 2 + 4 + 4 + 20);
+
+/// Of a TCP header (RFC 9293, 3.1), and its timestamps (RFC 7323, 3.2).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Segment {
+    /// The sequence number.
+    pub sequence: u32,
+    /// Bytes of data.
+    pub data: u32,
+    /// The sender's clock, where the option was read.
+    pub timestamp: u32,
+    /// The receiver's clock as the sender saw it last, where the option was read.
+    pub echo: u32,
+    /// The window as it stands there, not scaled.
+    pub window: u16,
+    /// 1 where the option was read.
+    pub has_timestamps: u8,
+    /// 1 where the header was read: not of a first fragment that ends in its middle.
+    pub is_whole: u8,
+}
 
 /// A packet's part of its datagram.
 #[repr(transparent)]

@@ -62,20 +62,44 @@ fn ports(packet: &impl Packet, offset: usize) -> Result<Ports, Skip> {
 
 #[inline(always)]
 fn tcp(packet: &impl Packet, offset: usize, end: u32, headers: &mut Headers) -> Result<(), Skip> {
-    headers.ports = ports(packet, offset)?;
     // A first fragment of 8 bytes has the ports and nothing else.
-    if headers.fragment == Fragment::FIRST && offset as u32 + 14 > end {
+    if headers.fragment == Fragment::FIRST && offset as u32 + 16 > end {
+        headers.ports = ports(packet, offset)?;
         headers.length += LEAST;
         return Ok(());
     }
-    let [data_offset, flags] = packet.bytes(offset + 12).ok_or(Skip::TRUNCATED)?;
+    let [s1, s2, d1, d2, q1, q2, q3, q4, _, _, _, _, data_offset, flags, w1, w2] =
+        packet.bytes(offset).ok_or(Skip::TRUNCATED)?;
+    headers.ports = Ports { source: u16::from_be_bytes([s1, s2]), destination: u16::from_be_bytes([d1, d2]) };
     let length = u32::from(data_offset >> 4) * 4;
     if length < 20 {
         return Err(Skip::MALFORMED);
     }
     headers.tcp = TcpFlags(flags);
     headers.length += length;
+    headers.segment.sequence = u32::from_be_bytes([q1, q2, q3, q4]);
+    headers.segment.window = u16::from_be_bytes([w1, w2]);
+    headers.segment.data = end.saturating_sub(headers.length);
+    headers.segment.is_whole = u8::from(headers.fragment == Fragment::WHOLE);
+    if length >= TIMESTAMPS_AT as u32 + 12 {
+        timestamps(packet, offset + TIMESTAMPS_AT, headers);
+    }
     Ok(())
+}
+
+/// The options of a connection that is open begin with two fillers and its timestamps (RFC 7323, appendix A; Linux
+/// `tcp_options_write`): read there alone, for options in another order belong to a handshake.
+const TIMESTAMPS_AT: usize = 20;
+const TIMESTAMPS: [u8; 4] = [1, 1, 8, 10];
+
+#[inline(always)]
+fn timestamps(packet: &impl Packet, offset: usize, headers: &mut Headers) {
+    let Some([a, b, c, d, v1, v2, v3, v4, e1, e2, e3, e4]) = packet.bytes(offset) else { return };
+    if [a, b, c, d] == TIMESTAMPS {
+        headers.segment.timestamp = u32::from_be_bytes([v1, v2, v3, v4]);
+        headers.segment.echo = u32::from_be_bytes([e1, e2, e3, e4]);
+        headers.segment.has_timestamps = 1;
+    }
 }
 
 /// An echo is a flow whose port is the identifier; other messages are told apart by type and code.

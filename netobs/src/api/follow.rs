@@ -13,11 +13,7 @@ use futures_util::{Stream, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::filter::FlowFilter;
-use crate::{
-    publication::Subscription,
-    report::FlowRow,
-    shutdown::Shutdown,
-};
+use crate::{publication::Subscription, report::FlowRow, shutdown::Shutdown};
 
 /// A body is handed over in parts of about this size: what a reader that stands still can keep in memory.
 const CHUNK: usize = 64 * 1024;

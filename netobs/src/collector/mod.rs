@@ -127,6 +127,7 @@ impl Collector {
         let Self { flows, ledger, interfaces, .. } = self;
         flows.book(|conversation, booking| ledger.book(conversation, booking, interfaces, names));
         for conversation in flows.iter_mut().filter(|one| one.settled && one.at_rest.is_none()) {
+            ledger.progress(conversation, interfaces, names);
             ledger.witness(conversation, interfaces, names);
             ledger.lose(conversation, interfaces, names);
         }

@@ -91,11 +91,11 @@ impl Writer<'_> {
         let [forward, reply] = [0, 1].map(|one| self.amounts(conversation, one));
         let tcp = (labels.protocol == ProtocolName::Tcp).then(|| Tcp {
             state: verdict::tcp_state(conversation),
-            handshake_seconds: None,
-            rtt_seconds: None,
-            retransmits: None,
+            handshake_seconds: conversation.progress.handshake.map(seconds),
+            rtt_seconds: conversation.progress.round_trip.map(seconds),
+            retransmits: Some(conversation.progress.retransmits.iter().sum()),
             resets: u64::from(conversation.signs().rst),
-            zero_windows: None,
+            zero_windows: Some(conversation.progress.zero_windows.iter().sum()),
         });
         let original = via::original_destination(conversation);
         let service = original.and_then(|peer| self.names.service(peer, conversation.original().proto));
@@ -204,10 +204,14 @@ impl Writer<'_> {
             first_seen: self.clock.wall_time(fact.first_seen),
             last_seen: self.clock.wall_time(fact.last_seen),
             hop: hop(fact.place),
-            detail: None,
+            detail: fact.detail,
         });
         facts.collect()
     }
+}
+
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
 }
 
 fn overlay(carrier: Carrier) -> Overlay {

@@ -1,12 +1,16 @@
 //! Sightings of a conversation → observed facts about it.
 
+use std::sync::Arc;
+
+use netobs_common::counters::FlowCounters;
+
 use crate::{
     flow::conversation::{Conversation, Place, Sighting},
     report::{EvidenceKind, HopDirection},
 };
 
 /// An observed fact. Times in nanoseconds of the monotonic clock.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
     /// What.
     pub kind: EvidenceKind,
@@ -18,6 +22,8 @@ pub struct Fact {
     pub last_seen: u64,
     /// Where it was seen first.
     pub place: Place,
+    /// What else there is to say.
+    pub detail: Option<Arc<str>>,
 }
 
 /// What the packets of a conversation say.
@@ -35,16 +41,55 @@ pub fn of(conversation: &Conversation) -> Vec<Fact> {
     let reset =
         conversation.sightings.iter().filter(|one| one.latest.rst != 0).min_by_key(|one| one.first_seen);
     if let Some(sighting) = reset {
-        facts.push(fact(EvidenceKind::Rst, 1, sighting));
+        facts.push(Fact {
+            detail: Some(sender(conversation, sighting).into()),
+            ..fact(EvidenceKind::Rst, 1, sighting)
+        });
     }
+    progress(conversation, &mut facts);
     facts.extend(conversation.losses.iter().map(|loss| Fact {
         kind: EvidenceKind::HopLoss,
         count: loss.segments,
         first_seen: loss.seen.0,
         last_seen: loss.seen.1,
         place: loss.from,
+        detail: None,
     }));
     facts
+}
+
+/// What TCP headers told beyond single flags.
+fn progress(conversation: &Conversation, facts: &mut Vec<Fact>) {
+    let progress = &conversation.progress;
+    let one = |direction| first(conversation, direction, |_| true);
+    if let Some((took, sighting)) = progress.handshake.zip(one(HopDirection::Forward)) {
+        let end = sighting.first_seen + took;
+        let detail = Some(format!("{:.3} ms", took as f64 / 1e6).into());
+        facts.push(Fact { last_seen: end, detail, ..fact(EvidenceKind::Handshake, 1, sighting) });
+    }
+    if let Some(sighting) = first(conversation, HopDirection::Forward, |one| one.latest.syn > 1) {
+        let again = u64::from(sighting.latest.syn) - 1;
+        facts.push(fact(EvidenceKind::SynRetransmit, again, sighting));
+    }
+    for (direction, again) in
+        [HopDirection::Forward, HopDirection::Reply].into_iter().zip(progress.retransmits)
+    {
+        let Some(sighting) = one(direction).filter(|_| again > 0) else { continue };
+        let detail = Some(if direction == HopDirection::Forward { "forward" } else { "reply" }.into());
+        facts.push(Fact { detail, ..fact(EvidenceKind::Retransmit, again, sighting) });
+    }
+}
+
+/// Whose reset it is. A packet that somebody between the two sides makes in a side's name has come less far, or
+/// farther, than that side's own.
+fn sender(conversation: &Conversation, reset: &Sighting) -> &'static str {
+    let FlowCounters { hop_limit, rst_hop_limit, .. } = reset.latest;
+    let others = reset.seen.packets > 1 && hop_limit != rst_hop_limit;
+    match conversation.direction(reset) {
+        _ if others => "sent by neither side: it has come another way",
+        HopDirection::Forward => "sent by the source",
+        HopDirection::Reply => "sent by the destination",
+    }
 }
 
 fn first(
@@ -55,12 +100,13 @@ fn first(
     conversation.toward(direction).filter(|one| has(one)).min_by_key(|one| one.first_seen)
 }
 
-const fn fact(kind: EvidenceKind, count: u64, sighting: &Sighting) -> Fact {
+fn fact(kind: EvidenceKind, count: u64, sighting: &Sighting) -> Fact {
     Fact {
         kind,
         count,
         first_seen: sighting.first_seen,
         last_seen: sighting.last_seen(),
         place: sighting.place(),
+        detail: None,
     }
 }

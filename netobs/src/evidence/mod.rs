@@ -2,4 +2,5 @@
 
 pub mod facts;
 pub mod pairs;
+pub mod progress;
 pub mod verdict;

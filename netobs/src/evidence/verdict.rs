@@ -1,7 +1,7 @@
 //! What the packets of one conversation allow to say about reachability. `reachable` is never said without
 //! a packet seen in each direction; what needs kernel events (drops, neighbours, errors) is not said yet.
 
-use netobs_common::wire::Protocol;
+use netobs_common::wire::{Proto, Protocol};
 
 use crate::{
     flow::conversation::{Conversation, Sighting},
@@ -22,10 +22,13 @@ pub fn of(conversation: &Conversation, now: u64) -> Verdict {
     let mut replies = conversation.toward(HopDirection::Reply).peekable();
     let replied = replies.peek().is_some();
     if conversation.protocol() != Protocol::TCP {
-        return if forward && replied { Verdict::Reachable } else { Verdict::Unknown };
+        return without_connection(conversation, forward, replied, now);
     }
     let syn = conversation.toward(HopDirection::Forward).any(|one| one.latest.syn != 0);
     let answered = replies.any(|one| one.latest.syn_ack != 0);
+    if is_one_way(conversation, now) {
+        return Verdict::OneWay;
+    }
     let refused = conversation.toward(HopDirection::Reply).any(|one| one.latest.rst != 0);
     match (syn, answered) {
         (true, false) if refused => Verdict::Refused,
@@ -33,9 +36,73 @@ pub fn of(conversation: &Conversation, now: u64) -> Verdict {
             Verdict::Unanswered
         }
         (true, false) => Verdict::Unknown,
+        _ if forward && replied && is_degraded(conversation) => Verdict::Degraded,
         _ if forward && replied => Verdict::Reachable,
         _ => Verdict::Unknown,
     }
+}
+
+/// Protocols of which nothing says whether an answer is due, but for the echo.
+fn without_connection(conversation: &Conversation, forward: bool, replied: bool, now: u64) -> Verdict {
+    let echo = matches!(conversation.reference.proto, Proto::ICMP | Proto::ICMPV6)
+        && conversation.reference.source.port == conversation.reference.destination.port;
+    let last = |direction| conversation.toward(direction).map(Sighting::last_seen).max().unwrap_or(0);
+    let packets = |direction| conversation.toward(direction).map(|one| one.seen.packets).max().unwrap_or(0);
+    let (asked, answered) = (last(HopDirection::Forward), last(HopDirection::Reply));
+    let missing = packets(HopDirection::Forward).saturating_sub(packets(HopDirection::Reply));
+    match (forward, replied) {
+        (true, true) if echo && missing >= SEVERAL && asked.saturating_sub(answered) >= UNANSWERED => {
+            Verdict::OneWay
+        }
+        (true, true) => Verdict::Reachable,
+        (true, false) if echo && now.saturating_sub(conversation.first_seen()) >= UNANSWERED => {
+            Verdict::Unanswered
+        }
+        _ => Verdict::Unknown,
+    }
+}
+
+/// So many packets without an answer are more than an unlucky one.
+const SEVERAL: u64 = 3;
+
+/// Whether one side's packets no longer, or never, arrive at the other, which goes on sending the same ones again: the
+/// answer to a SYN leaves and no ACK follows, or one side fell silent amid the other's repetitions.
+fn is_one_way(conversation: &Conversation, now: u64) -> bool {
+    let progress = &conversation.progress;
+    if conversation.signs().rst || conversation.signs().forward_fin && conversation.signs().reply_fin {
+        return false;
+    }
+    let of = |direction| conversation.toward(direction);
+    let answer =
+        of(HopDirection::Reply).filter(|one| one.latest.syn_ack != 0).map(|one| one.first_seen).min();
+    if let Some(answer) = answer
+        && of(HopDirection::Forward).any(|one| one.latest.syn != 0)
+    {
+        let is_open = of(HopDirection::Forward).any(|one| one.latest.tcp.acknowledged_at != 0);
+        if !is_open && now.saturating_sub(answer) >= UNANSWERED {
+            return true;
+        }
+    }
+    [HopDirection::Forward, HopDirection::Reply].into_iter().enumerate().any(|(sends, direction)| {
+        let last = of(direction).map(Sighting::last_seen).max().unwrap_or(0);
+        let arrived = progress.arrived[1 - sends];
+        progress.unanswered[sends] >= SEVERAL && arrived != 0 && last.saturating_sub(arrived) >= UNANSWERED
+    })
+}
+
+/// Whether it lost, or sent again, one of a hundred of at least a hundred segments of a direction.
+fn is_degraded(conversation: &Conversation) -> bool {
+    [HopDirection::Forward, HopDirection::Reply].into_iter().enumerate().any(|(one, direction)| {
+        let sent = conversation.toward(direction).map(|one| one.seen.segments).max().unwrap_or(0);
+        let lost: u64 = conversation
+            .losses
+            .iter()
+            .filter(|loss| loss.direction == direction)
+            .map(|loss| loss.segments)
+            .sum();
+        // What was lost was sent again: adding them up would count it twice.
+        sent >= 100 && conversation.progress.retransmits[one].max(lost) * 100 >= sent
+    })
 }
 
 /// What became of an attempt to connect, once it is decided: a TCP conversation whose first SYN was seen. What
@@ -47,7 +114,8 @@ pub fn outcome(conversation: &Conversation, now: u64) -> Option<Outcome> {
         return None;
     }
     match of(conversation, now) {
-        Verdict::Reachable => Some(Outcome::Established),
+        Verdict::Reachable | Verdict::Degraded => Some(Outcome::Established),
+        Verdict::OneWay => Some(Outcome::Unanswered),
         Verdict::Refused => Some(Outcome::Refused),
         Verdict::Unanswered => Some(Outcome::Unanswered),
         _ => None,
@@ -77,12 +145,12 @@ pub fn tcp_state(conversation: &Conversation) -> TcpState {
 #[cfg(test)]
 mod tests {
     use netobs_common::{
-        counters::{Counters, FlowCounters},
+        counters::{Counters, FlowCounters, TcpProgress},
         key::FlowKey,
     };
 
     use super::*;
-    use crate::flow::made_up::tcp;
+    use crate::flow::{made_up::tcp, tuple::Tuple};
 
     fn conversation(sightings: &[(bool, FlowCounters)]) -> Conversation {
         let mut one = Conversation::new("f1".into(), tcp("10.0.0.2:40000", "10.0.0.3:80"), None);
@@ -137,6 +205,63 @@ mod tests {
         assert_eq!(outcome(&conversation(&[(true, syn())]), UNANSWERED), Some(Outcome::Unanswered));
         let joined = conversation(&[(true, packets(3)), (false, packets(3))]);
         assert_eq!(outcome(&joined, UNANSWERED), None, "its beginning was not seen");
+    }
+
+    fn opened(acknowledged_at: u64) -> FlowCounters {
+        let tcp = TcpProgress { acknowledged_at, ..TcpProgress::default() };
+        FlowCounters { tcp, ..syn() }
+    }
+
+    #[test]
+    fn an_answer_that_is_never_acknowledged_goes_one_way() {
+        let answer = FlowCounters { syn_ack: 1, first_seen: 7, ..packets(3) };
+        let one = conversation(&[(true, syn()), (false, answer)]);
+        assert_eq!(of(&one, 6 + UNANSWERED), Verdict::Reachable, "the ACK may be on its way");
+        assert_eq!(of(&one, 7 + UNANSWERED), Verdict::OneWay);
+        assert_eq!(outcome(&one, 7 + UNANSWERED), Some(Outcome::Unanswered));
+        let open = conversation(&[(true, opened(8)), (false, answer)]);
+        assert_eq!(of(&open, 7 + UNANSWERED), Verdict::Reachable);
+    }
+
+    #[test]
+    fn a_side_that_falls_silent_amid_repetitions_makes_it_one_way() {
+        let answer = FlowCounters { syn_ack: 1, first_seen: 7, last_seen: 10, ..packets(3) };
+        let sent = |last_seen| FlowCounters { last_seen, ..opened(8) };
+        let mut one = conversation(&[(true, sent(10 + UNANSWERED)), (false, answer)]);
+        one.progress.arrived = [0, 10];
+        one.progress.unanswered = [SEVERAL, 0];
+        assert_eq!(of(&one, 20 + UNANSWERED), Verdict::OneWay);
+        one.progress.unanswered = [SEVERAL - 1, 0];
+        assert_eq!(of(&one, 20 + UNANSWERED), Verdict::Reachable);
+    }
+
+    #[test]
+    fn one_of_a_hundred_lost_or_sent_again_degrades_it() {
+        let answer = FlowCounters { syn_ack: 1, ..packets(100) };
+        let mut one = conversation(&[(true, FlowCounters { syn: 1, ..packets(200) }), (false, answer)]);
+        one.progress.retransmits = [1, 0];
+        assert_eq!(of(&one, 0), Verdict::Reachable);
+        one.progress.retransmits = [2, 0];
+        assert_eq!(of(&one, 0), Verdict::Degraded);
+        one.progress.retransmits = [0, 1];
+        assert_eq!(of(&one, 0), Verdict::Degraded, "of either direction");
+        let few = conversation(&[(true, FlowCounters { syn: 1, ..packets(99) }), (false, answer)]);
+        assert_eq!(of(&few, 0), Verdict::Reachable);
+    }
+
+    fn echo(sightings: &[(bool, FlowCounters)]) -> Conversation {
+        let tuple = Tuple { proto: Proto::ICMP, ..tcp("10.0.0.2:9", "10.0.0.3:9") };
+        Conversation { reference: tuple, ..conversation(sightings) }
+    }
+
+    #[test]
+    fn an_echo_asks_for_an_answer() {
+        assert_eq!(of(&echo(&[(true, packets(1))]), UNANSWERED - 1), Verdict::Unknown);
+        assert_eq!(of(&echo(&[(true, packets(1))]), UNANSWERED), Verdict::Unanswered);
+        let asked = |last_seen| (true, FlowCounters { last_seen, ..packets(9) });
+        let answered = (false, FlowCounters { last_seen: 5, ..packets(6) });
+        assert_eq!(of(&echo(&[asked(5), answered]), UNANSWERED), Verdict::Reachable);
+        assert_eq!(of(&echo(&[asked(5 + UNANSWERED), answered]), UNANSWERED), Verdict::OneWay);
     }
 
     #[test]

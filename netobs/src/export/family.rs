@@ -2,6 +2,8 @@
 
 use prometheus_client::registry::Unit;
 
+use crate::report::BOUNDS;
+
 /// How a family behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
@@ -9,6 +11,8 @@ pub enum Type {
     Counter,
     /// It goes up and down.
     Gauge,
+    /// Counters by size, with the bounds of [`crate::report::BOUNDS`].
+    Histogram,
 }
 
 impl Type {
@@ -18,6 +22,7 @@ impl Type {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
         }
     }
 }
@@ -113,7 +118,9 @@ impl Family {
     /// The most series it can have, if all its labels are closed.
     #[must_use]
     pub fn worst_case(&self) -> Option<usize> {
-        self.labels.iter().try_fold(1_usize, |product, label| match label.values {
+        // A histogram's buckets with the one without a bound, its sum, its count.
+        let each = if self.kind == Type::Histogram { BOUNDS.len() + 3 } else { 1 };
+        self.labels.iter().try_fold(each, |product, label| match label.values {
             Values::Closed(all) => Some(product * all().len()),
             Values::Open(_) => None,
         })

@@ -8,6 +8,7 @@ use prometheus_client::{
 };
 
 use super::family::{Family, Type};
+use crate::report::{BOUNDS, Histogram};
 
 /// A sample's value. Integers are written as integers: a float is exact to 2^53 only.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +46,7 @@ impl<'a> Rows<'a> {
         let kind = match family.kind {
             Type::Counter => MetricType::Counter,
             Type::Gauge => MetricType::Gauge,
+            Type::Histogram => return Err(fmt::Error),
         };
         let mut metric = self.encoder.encode_descriptor(family.stem(), family.help, unit.as_ref(), kind)?;
         for (values, number) in samples {
@@ -56,6 +58,35 @@ impl<'a> Rows<'a> {
             let labels: Vec<(&str, &str)> =
                 family.labels.iter().map(|label| label.name).zip(values).collect();
             sample(&mut metric.encode_family(&labels)?, family.kind, number)?;
+        }
+        Ok(())
+    }
+
+    /// A family of histograms.
+    pub(super) fn histograms<'v, const N: usize>(
+        &mut self,
+        family: &Family,
+        samples: impl IntoIterator<Item = ([&'v str; N], &'v Histogram)>,
+    ) -> fmt::Result {
+        if family.labels.len() != N || family.kind != Type::Histogram {
+            return Err(fmt::Error);
+        }
+        let unit = family.unit.map(super::family::BaseUnit::encoded);
+        let kind = MetricType::Histogram;
+        let mut metric = self.encoder.encode_descriptor(family.stem(), family.help, unit.as_ref(), kind)?;
+        for (values, one) in samples {
+            self.written += BOUNDS.len() as u64 + 3;
+            let labels: Vec<(&str, &str)> =
+                family.labels.iter().map(|label| label.name).zip(values).collect();
+            // The encoder adds them up.
+            let buckets: Vec<(f64, u64)> =
+                BOUNDS.into_iter().zip(one.counts).chain([(f64::INFINITY, one.longer)]).collect();
+            metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+                one.sum,
+                one.count(),
+                &buckets,
+                None,
+            )?;
         }
         Ok(())
     }
@@ -72,6 +103,7 @@ fn sample(metric: &mut MetricEncoder<'_>, kind: Type, number: Number) -> fmt::Re
         (Type::Counter, Number::Real(value)) => metric.encode_counter::<NoLabelSet, f64, f64>(&value, None),
         (Type::Gauge, Number::Whole(value)) => metric.encode_gauge(&value),
         (Type::Gauge, Number::Real(value)) => metric.encode_gauge(&value),
+        (Type::Histogram, _) => Err(fmt::Error),
     }
 }
 

@@ -50,9 +50,12 @@ fn read(body: &str, open_metrics: bool) -> Result<Read, String> {
         }
         let (name, labels, value) = sample(line).map_err(|why| format!("{why}: {line:?}"))?;
         let Some(kind) = read.types.get(&current) else { return fail("sample before its type") };
-        let expected =
-            if kind == "counter" && open_metrics { format!("{current}_total") } else { current.clone() };
-        if name != expected {
+        let is_its = match kind.as_str() {
+            "counter" if open_metrics => name == format!("{current}_total"),
+            "histogram" => ["bucket", "sum", "count"].iter().any(|one| name == format!("{current}_{one}")),
+            _ => name == current,
+        };
+        if !is_its {
             return fail("sample outside its family");
         }
         if value.parse::<f64>().map_or(true, |value| !value.is_finite()) {

@@ -36,6 +36,11 @@ pub(super) fn encode(page: &Page, rows: &mut Rows<'_>) -> fmt::Result {
     rows.family(&table::PATH_PAIRS, by_pair(&totals.pairs, Verdict::name))?;
     rows.family(&table::ATTEMPTS, by_pair(&totals.attempts, Outcome::name))?;
     rows.family(&table::EVIDENCE, by_pair(&totals.evidence, EvidenceKind::name))?;
+    let tcp = || totals.tcp.iter().map(|(labels, one)| (pair_labels(labels), one));
+    rows.histograms(&table::HANDSHAKE, tcp().map(|(labels, one)| (labels, &one.handshakes)))?;
+    rows.histograms(&table::ROUND_TRIP, tcp().map(|(labels, one)| (labels, &one.round_trips)))?;
+    rows.family(&table::RETRANSMITS, tcp().map(|(labels, one)| (labels, Whole(one.retransmits))))?;
+    rows.family(&table::RESETS, tcp().map(|(labels, one)| (labels, Whole(one.resets))))?;
     let hops = |value: fn(&Counters) -> u64| {
         totals
             .hops
@@ -117,13 +122,17 @@ fn by_flow(counts: &BTreeMap<PathFlowLabels, u64>) -> impl Iterator<Item = ([&'s
     counts.iter().map(|(labels, &count)| (flow_labels(labels), Whole(count)))
 }
 
+const fn pair_labels(labels: &PairLabels) -> [&'static str; 3] {
+    [labels.source_kind.name(), labels.destination_kind.name(), labels.path.name()]
+}
+
 fn by_pair<T: Copy>(
     counts: &BTreeMap<(PairLabels, T), u64>,
     name: fn(T) -> &'static str,
 ) -> impl Iterator<Item = ([&'static str; 4], Number)> {
     counts.iter().map(move |((labels, told), &count)| {
-        let [source, destination] = [labels.source_kind.name(), labels.destination_kind.name()];
-        ([source, destination, labels.path.name(), name(*told)], Whole(count))
+        let [source, destination, path] = pair_labels(labels);
+        ([source, destination, path, name(*told)], Whole(count))
     })
 }
 

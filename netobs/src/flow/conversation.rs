@@ -13,6 +13,7 @@ use netobs_common::{
 
 use super::{
     lifetime::Signs,
+    progress::Progress,
     translation::Tracked,
     tuple::{Peer, Tuple},
 };
@@ -218,6 +219,8 @@ pub struct Conversation {
     pub losses: Vec<Loss>,
     /// The latest packet when that was looked at last.
     pub losses_at: u64,
+    /// How far it has come, TCP only.
+    pub progress: Progress,
     /// Evidence that was counted, as bits `1 << EvidenceKind`.
     pub evidenced: u16,
     /// Why and when it ended.
@@ -263,6 +266,7 @@ impl Conversation {
             attempted: false,
             losses: Vec::new(),
             losses_at: 0,
+            progress: Progress::default(),
             evidenced: 0,
             ended: None,
             at_rest: None,

@@ -4,6 +4,7 @@
 pub mod conversation;
 pub mod interfaces;
 pub mod lifetime;
+pub mod progress;
 pub mod translation;
 pub mod tuple;
 

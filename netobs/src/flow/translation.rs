@@ -123,9 +123,9 @@ impl Half {
 
 /// Every tuple a connection may be seen with, real ones first.
 fn halves(tracked: &Tracked) -> impl Iterator<Item = (u8, Way, Tuple)> {
-    (0_u8..).zip(tracked.forward()).flat_map(|(stage, tuple)| {
-        [(stage, Way::Original, tuple), (stage, Way::Reply, tuple.reversed())]
-    })
+    (0_u8..)
+        .zip(tracked.forward())
+        .flat_map(|(stage, tuple)| [(stage, Way::Original, tuple), (stage, Way::Reply, tuple.reversed())])
 }
 
 impl Translations {
@@ -169,8 +169,7 @@ impl Translations {
         let Some(connection) = self.slot(tracked) else { return };
         for (_, _, tuple) in halves(tracked) {
             let connections = &self.connections;
-            let equals =
-                |one: &Half| one.connection == connection && one.tuple(connections) == Some(tuple);
+            let equals = |one: &Half| one.connection == connection && one.tuple(connections) == Some(tuple);
             if let Ok(found) = self.by_tuple.find_entry(self.hasher.hash_one(tuple), equals) {
                 found.remove();
                 self.let_go(connection);
@@ -192,9 +191,8 @@ impl Translations {
 
     /// Where a connection is kept. One that lost each of its tuples to others is not.
     fn slot(&self, tracked: &Tracked) -> Option<u32> {
-        let is_it = |slot: &u32| {
-            self.connections.get(*slot as usize).is_some_and(|entry| entry.tracked == *tracked)
-        };
+        let is_it =
+            |slot: &u32| self.connections.get(*slot as usize).is_some_and(|entry| entry.tracked == *tracked);
         halves(tracked).find_map(|(_, _, tuple)| self.find(&tuple).map(|half| half.connection).filter(is_it))
     }
 

@@ -9,11 +9,12 @@ use netobs_common::{
     counters::Counters,
     endpoint::{EndpointId, Kind},
     interface::Role,
+    wire::Protocol,
 };
 
-use super::{class, loss, reporter};
+use super::{class, loss, order, reporter};
 use crate::{
-    evidence::{facts, verdict},
+    evidence::{facts, progress, verdict},
     flow::{
         conversation::{Conversation, Loss, Place},
         interfaces::Interfaces,
@@ -129,6 +130,32 @@ impl Ledger {
             conversation.closed = true;
             *self.totals.closed.entry((labels, close)).or_default() += 1;
         }
+    }
+
+    /// Counts what TCP headers said since a conversation was looked at last.
+    pub fn progress<D: Directory>(
+        &mut self,
+        conversation: &mut Conversation,
+        interfaces: &Interfaces,
+        directory: &D,
+    ) {
+        let Some(labels) = conversation.opened else { return };
+        if conversation.protocol() != Protocol::TCP || conversation.progress.at == conversation.last_seen() {
+            return;
+        }
+        let first = [HopDirection::Forward, HopDirection::Reply]
+            .map(|direction| order::first(conversation, direction, interfaces));
+        let (source_is_here, destination_is_here) = locality(conversation, directory);
+        let ends = progress::Ends { source_is_here, destination_is_here };
+        let news = progress::follow(conversation, first, ends);
+        if news == progress::News::default() {
+            return;
+        }
+        let totals = self.totals.tcp.entry(labels.into()).or_default();
+        news.handshake.into_iter().for_each(|one| totals.handshakes.observe(one));
+        news.round_trips.into_iter().flatten().for_each(|one| totals.round_trips.observe(one));
+        totals.retransmits += news.retransmits;
+        totals.resets += u64::from(news.reset);
     }
 
     /// Counts what a conversation lost between its hops, once they are quiet: a count never falls, so it waits until

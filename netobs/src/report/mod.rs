@@ -3,6 +3,7 @@
 mod endpoints;
 mod flows;
 mod health;
+mod histogram;
 mod links;
 mod map;
 mod names;
@@ -21,6 +22,7 @@ pub use flows::{
     Tcp, TcpState,
 };
 pub use health::{ConntrackUse, Health, InterfaceCounts, InterfaceState, MapUse, SourceState, Unseen};
+pub use histogram::{BOUNDS, Histogram};
 pub use links::LinkRow;
 pub use map::{EdgeRole, NodeKind};
 pub use names::{
@@ -29,7 +31,7 @@ pub use names::{
 };
 pub use status::{InterfaceStates, NotFound, SkippedAt, SourceStatus, StatusDocument, TableUse};
 pub use totals::{
-    HopLabels, PairLabels, PathFlowLabels, PathLabels, Totals, WorkloadAmounts, WorkloadLabels,
+    HopLabels, PairLabels, PathFlowLabels, PathLabels, TcpTotals, Totals, WorkloadAmounts, WorkloadLabels,
 };
 
 /// The schema every JSON document names.

@@ -5,9 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use netobs_common::counters::Counters;
 
-use super::names::{
-    Close, Direction, EvidenceKind, HookName, HopName, KindName, Nat, Outcome, Path, ProtocolName, Reporter,
-    RoleName, Verdict,
+use super::{
+    histogram::Histogram,
+    names::{
+        Close, Direction, EvidenceKind, HookName, HopName, KindName, Nat, Outcome, Path, ProtocolName,
+        Reporter, RoleName, Verdict,
+    },
 };
 
 /// Labels of `netobs_path_bytes_total` and `netobs_path_packets_total`.
@@ -95,6 +98,19 @@ pub struct WorkloadLabels {
     pub reporter: Reporter,
 }
 
+/// What TCP headers said of the connections of a kind of pair.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TcpTotals {
+    /// How long handshakes took.
+    pub handshakes: Histogram,
+    /// How long echoes took.
+    pub round_trips: Histogram,
+    /// Segments sent again.
+    pub retransmits: u64,
+    /// Connections that were reset.
+    pub resets: u64,
+}
+
 /// Labels of `netobs_hop_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HopLabels {
@@ -123,6 +139,8 @@ pub struct Totals {
     pub evidence: BTreeMap<(PairLabels, EvidenceKind), u64>,
     /// Attempts to connect, each once, when it is decided.
     pub attempts: BTreeMap<(PairLabels, Outcome), u64>,
+    /// What TCP headers said.
+    pub tcp: BTreeMap<PairLabels, TcpTotals>,
     /// Everything seen, by hop: a packet counts at each.
     pub hops: BTreeMap<HopLabels, Counters>,
     /// Segments that passed one hop and not the next.

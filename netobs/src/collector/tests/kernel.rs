@@ -69,7 +69,7 @@ impl Kernel {
             Some(entry) => {
                 entry.counters.add(one);
                 entry.last_seen = now;
-                note(entry, frame.flags);
+                note(entry, frame.flags, now);
                 (entry.source, entry.destination)
             }
             None => fresh,
@@ -128,10 +128,13 @@ fn is_multicast(address: IpAddr) -> bool {
     address.is_multicast() || matches!(address, IpAddr::V4(four) if four.is_broadcast())
 }
 
-fn note(entry: &mut FlowCounters, flags: TcpFlags) {
+fn note(entry: &mut FlowCounters, flags: TcpFlags, now: u64) {
     match (flags.has(TcpFlags::SYN), flags.has(TcpFlags::ACK)) {
         (true, true) => entry.syn_ack = 1,
-        (true, false) => entry.syn = 1,
+        (true, false) => entry.syn += 1,
+        (false, true) if entry.tcp.acknowledged_at == 0 && !flags.has(TcpFlags::RST) => {
+            entry.tcp.acknowledged_at = now;
+        }
         _ => {}
     }
     entry.fin |= u8::from(flags.has(TcpFlags::FIN));

@@ -8,7 +8,7 @@ use super::{
     host::{ACK, FIN, Host, RST, SECOND, SYN},
     journey::Connection,
 };
-use crate::report::{EvidenceKind, FlowRow, Outcome, TcpState, Totals, Verdict};
+use crate::report::{EvidenceKind, FlowRow, Outcome, ProtocolName, TcpState, Totals, Verdict};
 
 /// Packets as (forward, flags), a millisecond apart; the row after so many seconds more.
 fn after(connection: &Connection, packets: &[(bool, u8)], seconds: u64) -> FlowRow {
@@ -40,6 +40,7 @@ fn the_verdicts_of_tcp() {
     let cases: &[Case<'_>] = &[
         ("established", &handshake, 1, Verdict::Reachable, TcpState::Established),
         ("answered, not confirmed", &handshake[..2], 1, Verdict::Reachable, TcpState::SynReceived),
+        ("answered, never confirmed", &handshake[..2], 3, Verdict::OneWay, TcpState::SynReceived),
         ("asked a moment ago", &handshake[..1], 2, Verdict::Unknown, TcpState::SynSent),
         ("asked and never answered", &handshake[..1], 3, Verdict::Unanswered, TcpState::SynSent),
         ("asked three times", &[(THERE, SYN); 3], 3, Verdict::Unanswered, TcpState::SynSent),
@@ -71,7 +72,9 @@ fn the_verdicts_of_the_rest() {
     for connection in [echo, datagrams] {
         assert_eq!(after(&connection, &[(THERE, 0), (BACK, 0)], 1).verdict, Verdict::Reachable);
         let silent = after(&connection, &[(THERE, 0); 5], 20);
-        assert_eq!((silent.verdict, silent.tcp), (Verdict::Unknown, None), "an answer may not be expected");
+        // Of datagrams an answer may not be expected.
+        let told = if silent.protocol == ProtocolName::Icmp { Verdict::Unanswered } else { Verdict::Unknown };
+        assert_eq!((silent.verdict, silent.tcp), (told, None));
     }
     assert_eq!(after(&Connection::multicast_of_container(1), &[(THERE, 0)], 1).verdict, Verdict::Unknown);
 }
@@ -83,6 +86,7 @@ fn the_evidence_says_where_it_was_first_seen() {
     let answers = [
         (EvidenceKind::SynAck, 1, Some("eth0 ingress")),
         (EvidenceKind::ReplyPacket, 2, Some("eth0 ingress")),
+        (EvidenceKind::Handshake, 1, Some("va ingress")),
     ];
     assert_eq!(evidence(&open), answers);
     let refused = after(&way, &[(THERE, SYN), (BACK, RST | ACK)], 1);
@@ -113,7 +117,15 @@ fn what_is_proven_is_counted_once_under_the_labels_of_the_beginning() {
     let counted: Vec<_> = totals.attempts.iter().map(|((_, outcome), count)| (*outcome, *count)).collect();
     assert_eq!(counted, [(Outcome::Established, 2), (Outcome::Refused, 1)]);
     let counted: Vec<_> = totals.evidence.iter().map(|((_, kind), count)| (*kind, *count)).collect();
-    assert_eq!(counted, [(EvidenceKind::SynAck, 2), (EvidenceKind::ReplyPacket, 2), (EvidenceKind::Rst, 1)]);
+    let expected = [
+        (EvidenceKind::SynAck, 2),
+        (EvidenceKind::ReplyPacket, 2),
+        (EvidenceKind::Handshake, 2),
+        (EvidenceKind::Rst, 1),
+        // The second call of one number while the first one is open.
+        (EvidenceKind::SynRetransmit, 1),
+    ];
+    assert_eq!(counted, expected);
     assert_eq!(totals.workloads.values().map(|one| one.attempts).sum::<u64>(), 3);
     assert_eq!(totals.attempts.keys().map(|(labels, _)| labels).collect::<BTreeSet<_>>().len(), 1);
 }
