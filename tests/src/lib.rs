@@ -30,6 +30,7 @@ pub mod pictures;
 pub mod place;
 pub mod pods;
 pub mod process;
+pub mod relay;
 pub mod require;
 pub mod residue;
 pub mod site;

@@ -89,6 +89,33 @@ enum Traffic {
         #[arg(long, default_value_t = 1000)]
         rate: u32,
     },
+    /// Open one connection and, so many times a second, send some bytes and wait for as many; print the own port first.
+    TcpTalk {
+        /// Where to; somebody who sends back what it gets.
+        to: SocketAddr,
+        /// Questions a second.
+        #[arg(long, default_value_t = 20)]
+        rate: u32,
+        /// Seconds.
+        #[arg(long, default_value_t = 5)]
+        seconds: u32,
+        /// Bytes of each.
+        #[arg(long, default_value_t = 200)]
+        bytes: usize,
+    },
+    /// Accept connections and send back what comes.
+    TcpEcho {
+        /// Where to listen.
+        listen: SocketAddr,
+    },
+    /// A line between a tunnel device here and one in another network namespace.
+    Relay {
+        /// The namespace's file.
+        far: std::path::PathBuf,
+        /// What each packet waits, each way.
+        #[arg(long)]
+        milliseconds: u64,
+    },
 }
 
 fn main() -> Result<()> {
@@ -99,6 +126,11 @@ fn main() -> Result<()> {
         Traffic::Flood { to, count, size, rate } => flood(to, count, size, rate),
         Traffic::TcpServe { listen, answer, count } => tcp_serve(listen, answer, count),
         Traffic::TcpConnect { to, count, bytes, rate } => tcp_connect(to, count, bytes, rate),
+        Traffic::TcpTalk { to, rate, seconds, bytes } => tcp_talk(to, rate, seconds, bytes),
+        Traffic::TcpEcho { listen } => tcp_echo(listen),
+        Traffic::Relay { far, milliseconds } => {
+            netobs_tests::relay::run(&far, Duration::from_millis(milliseconds))
+        }
     }
 }
 
@@ -226,6 +258,39 @@ fn tcp_connect(to: SocketAddr, count: u32, bytes: usize, rate: u32) -> Result<()
         stream.write_all(&request)?;
         stream.shutdown(Shutdown::Write)?;
         stream.read_to_end(&mut Vec::new()).context("reading the answer")?;
+    }
+    Ok(())
+}
+
+fn tcp_talk(to: SocketAddr, rate: u32, seconds: u32, bytes: usize) -> Result<()> {
+    let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(10)).context("connecting")?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    println!("{}", stream.local_addr()?.port());
+    std::io::stdout().flush()?;
+    let (question, mut answer) = (vec![b'q'; bytes], vec![0; bytes]);
+    let start = Instant::now();
+    for done in 0..rate * seconds {
+        pace(start, done, rate);
+        stream.write_all(&question)?;
+        stream.read_exact(&mut answer).context("reading the answer")?;
+    }
+    Ok(())
+}
+
+fn tcp_echo(listen: SocketAddr) -> Result<()> {
+    let listener = TcpListener::bind(listen).context("listening")?;
+    for stream in listener.incoming() {
+        let mut stream = stream?;
+        stream.set_nodelay(true)?;
+        thread::spawn(move || {
+            let mut buffer = [0; 65_536];
+            while let Ok(length @ 1..) = stream.read(&mut buffer) {
+                if stream.write_all(buffer.get(..length).unwrap_or_default()).is_err() {
+                    break;
+                }
+            }
+        });
     }
     Ok(())
 }

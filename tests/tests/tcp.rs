@@ -1,0 +1,198 @@
+//! What TCP headers tell, against what the stacks themselves count: segments sent again, round trips, handshakes, and
+//! connections that go one way.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use netobs_tests::{
+    agent::{Agent, whole},
+    bare::Bare,
+    netns::Netns,
+    place::Place,
+    process::{Background, run_within, until},
+    relay,
+    require::TRAFFIC,
+    site::SERVER,
+    suite::{self, Case},
+    traffic,
+};
+use serde_json::Value;
+
+fn main() -> ExitCode {
+    let case = |name, check| Case { name, check };
+    suite::run(
+        &[TRAFFIC],
+        Bare::new,
+        vec![
+            case("what_is_sent_again_is_what_the_stack_sent_again", again as fn(&Bare) -> Result<()>),
+            case("a_round_trip_is_what_the_senders_stack_takes_it_for", round_trip),
+            case("an_answer_that_does_not_arrive_goes_one_way", one_way),
+            case("who_refused_is_told", refused),
+        ],
+    )
+}
+
+/// The flow to that port, as JSON.
+fn flow(agent: &Agent, port: u16) -> Result<Value> {
+    let answer = agent.query(&["flows", "--port", &port.to_string()])?;
+    let list = answer["flows"].as_array().context("no flows")?;
+    ensure!(list.len() == 1, "{} flows to port {port}", list.len());
+    list.first().cloned().context("none")
+}
+
+fn evidence(flow: &Value, kind: &str) -> Result<Value> {
+    let all = flow["evidence"].as_array().context("no evidence")?;
+    all.iter().find(|one| one["kind"] == kind).cloned().with_context(|| format!("no {kind} in {all:?}"))
+}
+
+const LOSSY: &str =
+    "FORWARD -o up0 -p tcp --dport 7100 -m statistic --mode random --probability 0.05 -j DROP";
+
+fn again(bare: &Bare) -> Result<()> {
+    let node = bare.site.node();
+    let outside = Place::Stack(bare.site.outside());
+    let _server = traffic::tcp_server(&outside, &format!("{SERVER}:7100"))?;
+    let agent = bare.agent(&[])?;
+    let stacks = || Ok::<_, anyhow::Error>([&bare.left(), &outside].map(traffic::retransmitted));
+    let sum = || -> Result<u64> { stacks()?.into_iter().sum() };
+    let before = sum()?;
+    node.run(&format!("iptables -w -A {LOSSY}"))?;
+    let sent = traffic::connect(&bare.left(), &format!("{SERVER}:7100"), 1, 4_000_000);
+    node.run(&format!("iptables -w -D {LOSSY}"))?;
+    sent?;
+    let truth = sum()? - before;
+    ensure!(truth >= 20, "the stacks sent {truth} segments again: not enough to compare");
+    until("the count to arrive", Duration::from_secs(6), || {
+        let page = agent.metrics()?;
+        let told = whole(page.sum("netobs_tcp_retransmitted_segments_total", &[]));
+        let off = told.abs_diff(i128::from(truth));
+        ensure!(off * 20 <= u128::from(truth), "{told} are told, the stacks sent {truth} again");
+        let flow = flow(&agent, 7100)?;
+        ensure!(flow["verdict"] == "degraded", "{}", flow["verdict"]);
+        ensure!(whole(flow["tcp"]["retransmits"].as_f64().context("no retransmits")?) == told, "{flow}");
+        evidence(&flow, "retransmit")?;
+        println!("    {truth} segments were sent again, {told} are told");
+        Ok(())
+    })?;
+    agent.stop()?;
+    Ok(())
+}
+
+/// Beyond a line that takes ten milliseconds each way.
+struct Far {
+    _line: Background,
+    _echo: Background,
+    _stack: Netns,
+}
+
+const FAR: &str = "203.0.113.65";
+
+impl Far {
+    fn new(bare: &Bare) -> Result<Self> {
+        let stack = Netns::new("far")?;
+        let outside = Place::Stack(bare.site.outside());
+        let file = format!("/run/netns/{}", stack.name());
+        let log = |name| traffic::log_in(bare.directory(), name);
+        let mut line = Background::start(
+            &mut outside.traffic(&["relay", &file, "--milliseconds", "10"])?,
+            &log("relay"),
+        )?;
+        until("the line", Duration::from_secs(5), || {
+            ensure!(line.ended().is_none() && line.log().contains("ready"), "{}", line.log());
+            Ok(())
+        })?;
+        let device = relay::DEVICE;
+        bare.site.outside.batch(&format!("link set {device} up\nroute add {FAR} dev {device}\n"))?;
+        stack.batch(&format!(
+            "addr add {FAR}/32 dev lo\nlink set {device} up\nroute add default dev {device}\n"
+        ))?;
+        let place = Place::Stack(stack.stack());
+        let echo =
+            Background::start(&mut place.traffic(&["tcp-echo", &format!("{FAR}:7200")])?, &log("echo"))?;
+        until("the echo", Duration::from_secs(5), || place.listens("tcp", 7200))?;
+        Ok(Self { _line: line, _echo: echo, _stack: stack })
+    }
+}
+
+/// What `ss` says of the smoothed round trip of the only connection to a port, in seconds.
+fn by_ss(place: &Place, port: u16) -> Result<f64> {
+    let text = place.run(&format!("ss -tinH dport = :{port}"))?;
+    let field = text.split_whitespace().find_map(|word| word.strip_prefix("rtt:")).context("no rtt")?;
+    let milliseconds = field.split('/').next().context("no mean")?;
+    Ok(milliseconds.parse::<f64>()? / 1e3)
+}
+
+fn round_trip(bare: &Bare) -> Result<()> {
+    let _far = Far::new(bare)?;
+    let agent = bare.agent(&[])?;
+    let mut talk = bare.left().traffic(&["tcp-talk", &format!("{FAR}:7200"), "--seconds", "30"])?;
+    let talk = Background::start(&mut talk, &traffic::log_in(bare.directory(), "talk"))?;
+    let (flow, page, truth) = until("samples while it runs", Duration::from_secs(15), || {
+        let flow = flow(&agent, 7200)?;
+        let page = agent.metrics()?;
+        let samples = whole(page.sum("netobs_tcp_rtt_seconds_count", &[]));
+        ensure!(samples >= 4, "{samples} round trips");
+        Ok((flow, page, by_ss(&bare.left(), 7200)?))
+    })?;
+    let seconds = |field: &str| flow["tcp"][field].as_f64().with_context(|| format!("no {field}: {flow}"));
+    let (told, handshake) = (seconds("rtt_seconds")?, seconds("handshake_seconds")?);
+    println!(
+        "    {:.2} ms by ss, {:.2} ms told, {:.2} ms the handshake",
+        truth * 1e3,
+        told * 1e3,
+        handshake * 1e3
+    );
+    ensure!((told - truth).abs() <= truth * 0.2, "{told} s are told, ss says {truth} s");
+    ensure!((0.02..0.04).contains(&handshake), "a handshake of {handshake} s over 20 ms");
+    ensure!(whole(page.sum("netobs_tcp_handshake_seconds_count", &[])) == 1, "one handshake ended");
+    let mean = page.sum("netobs_tcp_rtt_seconds_sum", &[]) / page.sum("netobs_tcp_rtt_seconds_count", &[]);
+    ensure!((mean - truth).abs() <= truth * 0.2, "{mean} s is the mean, ss says {truth} s");
+    drop(talk);
+    agent.stop()?;
+    Ok(())
+}
+
+const DEAF: &str = "FORWARD -i up0 -p tcp --sport 7300 -j DROP";
+
+fn one_way(bare: &Bare) -> Result<()> {
+    let node = bare.site.node();
+    let outside = Place::Stack(bare.site.outside());
+    let _server = traffic::tcp_server(&outside, &format!("{SERVER}:7300"))?;
+    let agent = bare.agent(&[])?;
+    node.run(&format!("iptables -w -A {DEAF}"))?;
+    let mut connect = bare.left().traffic(&["tcp-connect", &format!("{SERVER}:7300")])?;
+    let failed = run_within(&mut connect, Duration::from_secs(20));
+    node.run(&format!("iptables -w -D {DEAF}"))?;
+    ensure!(failed.is_err(), "it connected all the same");
+    let flow = flow(&agent, 7300)?;
+    ensure!(flow["verdict"] == "one_way", "{}: {flow}", flow["verdict"]);
+    evidence(&flow, "syn_ack")?;
+    let again = evidence(&flow, "syn_retransmit")?;
+    ensure!(again["count"].as_u64() >= Some(2), "{again}");
+    ensure!(evidence(&flow, "handshake").is_err(), "no handshake ended");
+    let page = agent.metrics()?;
+    let pairs = [("verdict", "one_way"), ("source_kind", "container"), ("destination_kind", "external")];
+    ensure!(whole(page.sum("netobs_path_pairs", &pairs)) == 1, "the pair is in another verdict");
+    ensure!(
+        whole(page.sum("netobs_connection_attempts_total", &[("outcome", "unanswered")])) == 1,
+        "the attempt was not answered"
+    );
+    agent.stop()?;
+    Ok(())
+}
+
+fn refused(bare: &Bare) -> Result<()> {
+    let agent = bare.agent(&[])?;
+    let mut connect = bare.left().traffic(&["tcp-connect", &format!("{SERVER}:7400")])?;
+    ensure!(run_within(&mut connect, Duration::from_secs(5)).is_err(), "nobody listens there");
+    until("the refusal to be told", Duration::from_secs(5), || {
+        let flow = flow(&agent, 7400)?;
+        ensure!(flow["verdict"] == "refused", "{}", flow["verdict"]);
+        let reset = evidence(&flow, "rst")?;
+        ensure!(reset["detail"] == "sent by the destination", "{reset}");
+        ensure!(whole(agent.metrics()?.sum("netobs_tcp_resets_total", &[])) == 1, "one reset");
+        Ok(())
+    })?;
+    agent.stop()?;
+    Ok(())
+}
