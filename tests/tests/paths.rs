@@ -15,14 +15,16 @@ use netobs_tests::{
     require::{CLUSTER, MACHINES},
     suite,
 };
-use paths::scene::Scene;
+use paths::{rows, scene::Scene};
 
 fn main() -> ExitCode {
     let tiers = [CLUSTER, MACHINES];
-    let overlay = || Scene::new(Between::Vxlan, Rules::Iptables);
-    let routed = || Scene::new(Between::Routes, Rules::Nft);
-    // The same cases twice, one cluster after the other.
-    let codes =
-        [suite::run(&tiers, overlay, paths::rows::cases()), suite::run(&tiers, routed, paths::rows::cases())];
+    // The same cases twice, one cluster after the other; then the two other pairs, with those that depend on both.
+    let codes = [
+        suite::run(&tiers, || Scene::new(Between::Vxlan, Rules::Iptables), rows::cases()),
+        suite::run(&tiers, || Scene::new(Between::Routes, Rules::Nft), rows::cases()),
+        suite::run(&tiers, || Scene::new(Between::Vxlan, Rules::Nft), rows::translated()),
+        suite::run(&tiers, || Scene::new(Between::Routes, Rules::Iptables), rows::translated()),
+    ];
     if codes.iter().all(|code| *code == ExitCode::SUCCESS) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

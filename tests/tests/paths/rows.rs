@@ -186,6 +186,24 @@ pub(super) fn hosts() -> Vec<Row> {
 
 type Check = fn(&Scene) -> Result<()>;
 
+/// The rows whose way depends on both at once, who translates and how the nodes are joined, as one case: the quiet
+/// moments around it are what takes time.
+pub(crate) fn translated() -> Vec<Case<Scene>> {
+    let check: Check = |scene| {
+        let services = [
+            node_port_to_the_other_node(),
+            node_port_to_an_own_pod(),
+            cluster_ip_from_a_pod(),
+            cluster_ip_from_the_host(),
+            cluster_ip_on_one_node(),
+            hairpin(),
+        ];
+        let hidden = [pod_to_outside(), container_behind_the_host()];
+        tcp(scene, &[&services[..], &hidden].concat())
+    };
+    vec![Case { name: "every_translation", check }]
+}
+
 /// Every row as a case, then all of them together.
 pub(crate) fn cases() -> Vec<Case<Scene>> {
     let case = |name, check: Check| Case { name, check };
