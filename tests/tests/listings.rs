@@ -159,7 +159,7 @@ fn flows_are_filtered(stage: &Stage) -> Result<()> {
 
 fn tables_name_the_containers(stage: &Stage) -> Result<()> {
     some_traffic(stage)?;
-    for words in [&["endpoints"][..], &["flows"], &["top", "--once"]] {
+    for words in [&["endpoints"][..], &["flows"], &["flows", "--hops"], &["top", "--once"]] {
         let done = stage.agent.client(words)?;
         ensure!(done.status.success(), "{words:?}: {}", done.stderr);
         ensure!(

@@ -94,13 +94,18 @@ pub struct EndpointsArgs {
 /// `netobs flows`.
 #[derive(Args, Debug)]
 pub struct FlowsArgs {
-    /// How it is printed; jsonl has one flow a line [default: table, with --follow jsonl]
+    /// How it is printed; jsonl has one flow a line [default: table, with --follow jsonl, with --hops table]
     #[arg(short, long, value_enum)]
     pub output: Option<StreamOutput>,
 
     /// Go on, and print a flow each time it changes
     #[arg(short, long)]
     pub follow: bool,
+
+    /// Below each flow its hops in the order of travel: the tuple seen there, how much, what was lost after it; JSON
+    /// has them in any case
+    #[arg(long)]
+    pub hops: bool,
 
     /// Ask DNS for the names of addresses outside; this command asks, the agent never does
     #[arg(long, conflicts_with = "follow")]

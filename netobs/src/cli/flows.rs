@@ -1,5 +1,7 @@
 //! `netobs flows`: conversations now, or as they change.
 
+use anyhow::Context as _;
+
 use super::{
     Engine,
     args::{Cli, FlowsArgs, StreamOutput},
@@ -12,7 +14,7 @@ use crate::{
     doctor::may_observe,
     failure::Failure,
     host::environment,
-    report::FlowsDocument,
+    report::{FlowRow, FlowsDocument},
     settings::{LogFormat, LogLevel},
     shutdown::Shutdown,
     table,
@@ -26,11 +28,20 @@ pub(super) fn run(engine: Engine, cli: &Cli, arguments: &FlowsArgs) -> anyhow::R
         let text = wait(now(&client, &query, arguments))?;
         return output::print(&text).map(drop);
     }
-    if !matches!(arguments.output, None | Some(StreamOutput::Jsonl)) {
-        return Err(
-            Failure::usage("--follow prints one flow a line: leave --output out, or say -o jsonl").into()
-        );
-    }
+    let lines = match (arguments.output, arguments.hops) {
+        (Some(StreamOutput::Jsonl), _) | (None, false) => Followed::Json,
+        (Some(StreamOutput::Table) | None, true) => Followed::Hops,
+        (Some(StreamOutput::Table), false) => {
+            let what = "--follow has no table: leave --output out for one flow a line, or add --hops";
+            return Err(Failure::usage(what).into());
+        }
+        (Some(StreamOutput::Json), _) => {
+            return Err(Failure::usage(
+                "--follow prints one flow a line: leave --output out, or say -o jsonl",
+            )
+            .into());
+        }
+    };
     logging::start(LogLevel::Warn, LogFormat::Text);
     let shutdown = Shutdown::default();
     shutdown.on_signals()?;
@@ -40,7 +51,7 @@ pub(super) fn run(engine: Engine, cli: &Cli, arguments: &FlowsArgs) -> anyhow::R
             connected = connect_or_start(engine.observe, &settings, may_start, output::note) => connected?,
             () = shutdown.wait() => return Ok(()),
         };
-        let followed = follow(&connected, &query, &shutdown).await;
+        let followed = follow(&connected, &query, lines, &shutdown).await;
         if let Some(inside) = &mut connected.inside {
             inside.stop().await?;
         }
@@ -66,7 +77,12 @@ async fn now(client: &Client, query: &str, arguments: &FlowsArgs) -> anyhow::Res
         return Ok(serde_json::to_string(&document)? + "\n");
     }
     if output == StreamOutput::Table {
-        return Ok(table::flows(&document, table::Look::stdout()));
+        let look = table::Look::stdout();
+        return Ok(if arguments.hops {
+            table::flows_and_hops(&document, look)
+        } else {
+            table::flows(&document, look)
+        });
     }
     let mut lines = String::new();
     for flow in &document.flows {
@@ -76,9 +92,43 @@ async fn now(client: &Client, query: &str, arguments: &FlowsArgs) -> anyhow::Res
     Ok(lines)
 }
 
+/// How flows are printed as they change.
+#[derive(Clone, Copy)]
+enum Followed {
+    /// As the agent writes them, one a line.
+    Json,
+    /// For people, each with its hops.
+    Hops,
+}
+
+impl Followed {
+    /// Whole lines of the agent's → what is printed.
+    fn print(self, lines: &[u8]) -> anyhow::Result<Reader> {
+        let look = match self {
+            Self::Json => return output::print_bytes(lines),
+            // A terminal may have got another size meanwhile.
+            Self::Hops => table::Look::stdout(),
+        };
+        let mut text = String::new();
+        for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            let flow: FlowRow = serde_json::from_slice(line).context(
+                "the agent's answer is not understood: agent and command may be of different versions",
+            )?;
+            text.push_str(&table::flow_and_hops(&flow, jiff::Timestamp::now(), look));
+            text.push('\n');
+        }
+        output::print(&text)
+    }
+}
+
 /// Until the agent stops, the reader goes, or a signal comes. That the agent stopped is an error: the caller
 /// asked for what has no end.
-async fn follow(connected: &Connected, query: &str, shutdown: &Shutdown) -> anyhow::Result<()> {
+async fn follow(
+    connected: &Connected,
+    query: &str,
+    followed: Followed,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
     let mut lines = connected.client.lines(&format!("/api/v1/flows/follow{query}")).await?;
     loop {
         let some = tokio::select! {
@@ -86,7 +136,7 @@ async fn follow(connected: &Connected, query: &str, shutdown: &Shutdown) -> anyh
             () = shutdown.wait() => return Ok(()),
         };
         let Some(some) = some else { return Err(Failure::access("the agent has stopped").into()) };
-        if output::print_bytes(&some)? == Reader::Gone {
+        if followed.print(&some)? == Reader::Gone {
             return Ok(());
         }
     }

@@ -155,6 +155,18 @@ pub fn line(widths: &[usize]) -> usize {
     widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
 }
 
+/// The gap between columns as part of the cells.
+#[must_use]
+pub fn spaced(cells: Vec<Cell>) -> Vec<Cell> {
+    let last = cells.len().saturating_sub(1);
+    let gap = " ".repeat(GAP);
+    let wide = |(at, cell): (usize, Cell)| Cell {
+        text: if at < last { format!("{}{gap}", cell.text) } else { cell.text },
+        ..cell
+    };
+    cells.into_iter().enumerate().map(wide).collect()
+}
+
 /// Appends one line of fitted cells, without blanks at its end.
 pub fn push_line(out: &mut String, cells: &[Cell], gap: usize, look: Look) {
     let last = cells.iter().rposition(|cell| !cell.text.trim_end().is_empty());

@@ -6,13 +6,16 @@ pub mod columns;
 pub mod endpoints;
 pub mod flows;
 pub mod grid;
+pub mod hops;
 pub mod look;
 pub mod names;
 pub mod plan;
 pub mod text;
 pub mod tone;
 pub mod units;
+pub mod ways;
 
 pub use endpoints::endpoints;
 pub use flows::flows;
 pub use look::Look;
+pub use ways::{flow_and_hops, flows_and_hops};

@@ -1,15 +1,15 @@
 //! One flow → everything known of it, line by line: parties, path, counters, hops, evidence. Pure.
 
 mod evidence;
-mod hops;
 
 use jiff::Timestamp;
 
 use crate::{
-    report::{Amounts, FlowRow, HopDirection, HopRow, Party, ProtocolName, Tcp, TcpState},
+    report::{Amounts, FlowRow, Party, ProtocolName, Tcp, TcpState},
     table::{
         flows::since,
         grid::Cell,
+        hops,
         names::{has_ports, socket},
         text::{cut, printable},
         tone::Tone,
@@ -24,14 +24,9 @@ const LABEL: usize = 13;
 #[must_use]
 pub(crate) fn lines(flow: &FlowRow, now: Timestamp, width: usize) -> Vec<Vec<Cell>> {
     let mut lines = summary(flow, now, width);
-    for (title, direction) in [("FORWARD HOPS", HopDirection::Forward), ("REPLY HOPS", HopDirection::Reply)] {
-        let hops: Vec<&HopRow> = flow.hops.iter().filter(|hop| hop.direction == direction).collect();
+    for section in hops::sections(flow, width) {
         lines.push(Vec::new());
-        let none = if hops.is_empty() { ": none seen" } else { "" };
-        lines.push(vec![Cell::toned(&format!("{title}{none}"), Tone::Head)]);
-        if !hops.is_empty() {
-            lines.extend(hops::lines(&hops, width));
-        }
+        lines.extend(section);
     }
     if !flow.evidence.is_empty() {
         lines.push(Vec::new());
@@ -50,12 +45,7 @@ fn summary(flow: &FlowRow, now: Timestamp, width: usize) -> Vec<Vec<Cell>> {
     let by = format!("  (by {})", flow.initiator_by);
     say("source", &format!("{}{by}", party(&flow.source, flow.protocol)), Tone::Plain);
     say("destination", &party(&flow.destination, flow.protocol), Tone::Plain);
-    if let Some(original) = &flow.original_destination {
-        let port = has_ports(flow.protocol).then_some(original.port);
-        let mut text = socket(original.address, port);
-        if let Some(service) = &original.service {
-            text.push_str(&format!("  (service {})", printable(service)));
-        }
+    if let Some(text) = hops::addressed(flow) {
         say("addressed", &text, Tone::Plain);
     }
     let way = format!(
@@ -66,10 +56,8 @@ fn summary(flow: &FlowRow, now: Timestamp, width: usize) -> Vec<Vec<Cell>> {
     if let Some(program) = &flow.proxied_by {
         say("proxied by", &printable(program), Tone::Plain);
     }
-    if let Some(overlay) = &flow.overlay {
-        let vni = overlay.vni.map(|vni| format!(" vni {vni}")).unwrap_or_default();
-        let outer = format!("outer {} → {}", overlay.outer_source, overlay.outer_destination);
-        say("overlay", &format!("{}{vni}  {outer}", printable(&overlay.kind)), Tone::Plain);
+    if let Some(text) = hops::tunnel(flow) {
+        say("overlay", &text, Tone::Plain);
     }
     say("verdict", flow.verdict.name(), Tone::of(flow.verdict));
     if let Some(tcp) = &flow.tcp {
@@ -137,19 +125,6 @@ fn tcp_text(tcp: &Tcp) -> String {
         }
     }
     text
-}
-
-/// The gap between columns as part of the cells.
-fn spaced(cells: Vec<Cell>) -> Vec<Cell> {
-    let last = cells.len().saturating_sub(1);
-    cells
-        .into_iter()
-        .enumerate()
-        .map(|(at, cell)| Cell {
-            text: if at < last { format!("{}  ", cell.text) } else { cell.text },
-            ..cell
-        })
-        .collect()
 }
 
 fn clock(time: Timestamp) -> String {

@@ -1,10 +1,10 @@
 //! Evidence → lines: what was seen, how often, when, where. Pure.
 
-use super::{clock, spaced};
+use super::clock;
 use crate::{
     report::Evidence,
     table::{
-        grid::{Cell, Grid, Head, line},
+        grid::{Cell, Grid, Head, line, spaced},
         text::{printable, wrap},
     },
 };
