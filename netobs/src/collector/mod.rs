@@ -266,6 +266,7 @@ impl Collector {
             self.ledger.forget_workloads(&names.workloads());
         }
         self.ledger.totals.endpoints = names.endpoints_by_kind();
+        self.ledger.totals.ambiguous_sightings = self.flows.unsure;
         self.ledger.totals.pending_bytes = self.flows.pending_bytes() + self.overflow.pending_bytes();
         self.ledger.totals.clone()
     }

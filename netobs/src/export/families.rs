@@ -254,6 +254,8 @@ families! {
         "Bytes counted by kinds and protocol only, because the path table was full as well";
     #[Bytes] PENDING = Gauge Itself "netobs_pending_bytes" &[],
         "Bytes seen and not yet booked: for up to 2 s until identity, NAT and direction are settled";
+    AMBIGUOUS = Counter Itself "netobs_conntrack_ambiguous_sightings_total" &[],
+        "Hops shown unjoined: conntrack has their addresses in several zones, and nothing tells which connection they are of";
     #[Bytes] UNATTRIBUTED = Counter Itself "netobs_unattributed_bytes_total" &[],
         "Bytes booked with an unknown kind on either side";
     SKIPPED_PACKETS = Counter Itself "netobs_skipped_packets_total" &[closed("reason", skips)],

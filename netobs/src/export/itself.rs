@@ -43,6 +43,7 @@ pub(super) fn encode(page: &Page, rows: &mut Rows<'_>) -> fmt::Result {
     rows.single(&table::SPILLED_PACKETS, Some(Whole(health.spilled.packets)))?;
     rows.single(&table::SPILLED_BYTES, Some(Whole(health.spilled.bytes)))?;
     rows.single(&table::PENDING, Some(Whole(totals.pending_bytes)))?;
+    rows.single(&table::AMBIGUOUS, Some(Whole(totals.ambiguous_sightings)))?;
     rows.single(&table::UNATTRIBUTED, Some(Whole(totals.unattributed_bytes)))?;
     let skipped = |value: fn(&Counters) -> u64| {
         (1..Skip::COUNT)

@@ -7,6 +7,7 @@ pub mod lifetime;
 pub mod progress;
 pub mod translation;
 pub mod tuple;
+mod zones;
 
 mod orientation;
 mod owners;

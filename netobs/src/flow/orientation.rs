@@ -38,7 +38,7 @@ mod tests {
 
     fn oriented(tracked: bool, sightings: Vec<Sighting>) -> (bool, InitiatorBy) {
         let reference = tcp("10.0.0.2:40000", "10.0.0.3:80");
-        let tracked = tracked.then_some(Tracked { original: reference, translated: reference });
+        let tracked = tracked.then_some(Tracked::new(reference, reference));
         let mut conversation = Conversation::new("f1".into(), reference, tracked);
         conversation.sightings = sightings;
         orient(&mut conversation);

@@ -74,6 +74,10 @@ impl Side {
         if rank(best) > rank(EndpointId::EXTERNAL) {
             return best;
         }
+        // Which of several holders it is, the zone does not say.
+        if conversation.tracked.is_some_and(|one| one.is_apart()) && directory.is_ambiguous(self.address) {
+            return best;
+        }
         directory.holder(0, self.address).map_or(best, |holder| directory.current(holder))
     }
 

@@ -20,6 +20,7 @@ use super::{
     orientation, owners, parties,
     translation::{Tracked, Translations, Way},
     tuple::Tuple,
+    zones::Joins,
 };
 use crate::{
     path::{
@@ -79,6 +80,8 @@ struct ConversationKey {
     /// else 0. Not always the tag: a frame has it at the trunk and not at the port, and is one conversation all
     /// the same.
     networks: [u32; 3],
+    /// Conntrack's, where only it tells equal addresses apart; else 0.
+    zone: u16,
 }
 
 /// All conversations.
@@ -93,6 +96,8 @@ pub struct FlowTable {
     now: u64,
     /// Packets addressed to this host of entries that wait for the next reading, by who sent them.
     unread: BTreeMap<(EndpointId, Protocol), Counters>,
+    /// Sightings that may be of one of several tracked connections, and are shown as they are.
+    pub unsure: u64,
 }
 
 impl FlowTable {
@@ -119,9 +124,9 @@ impl FlowTable {
         }
         // In the order of their first packets: a SYN opens a flow before its answer looks for one.
         new.sort_by_key(|(_, read)| read.first_seen);
-        for (key, read) in new {
-            self.sight(key, read, context);
-        }
+        let mut joins = Joins::of(flows, context);
+        new.iter().for_each(|(key, read)| self.sight(key, read, &mut joins));
+        self.unsure += joins.unsure;
         self.readings = self.readings.wrapping_add(1);
         self.now = context.now;
         for (number, conversation) in &mut self.conversations {
@@ -146,14 +151,13 @@ impl FlowTable {
         true
     }
 
-    fn sight<D: Directory>(&mut self, key: &FlowKey, read: &FlowCounters, context: &Context<'_, D>) {
-        let tuple = Tuple::of(key);
-        let (reference, tracked, along) = match context.translations.lookup(&tuple) {
+    fn sight<D: Directory>(&mut self, key: &FlowKey, read: &FlowCounters, joins: &mut Joins<'_, D>) {
+        let (tuple, context) = (Tuple::of(key), joins.context);
+        let (reference, tracked, along) = match joins.join(key, &tuple) {
             Some((tracked, way)) => (tracked.original, Some(tracked), way == Way::Original),
             None => (tuple, None, true),
         };
-        let identity = identity(reference, tracked, along, read, context);
-        let identity = self.apart(identity, key);
+        let identity = self.apart(identity(reference, tracked, along, read, context), key);
         let number = self.conversation_of(identity, reference, tracked, read, context);
         self.by_sighting.insert(*key, number);
         let Some(conversation) = self.conversations.get_mut(&number) else { return };
@@ -393,12 +397,11 @@ fn identity<D: Directory>(
             if translated { context.directory.holder(0, peer.address).unwrap_or(party) } else { party };
         u64::from(context.directory.current(endpoint).0)
     };
-    let ends = [end(true), end(false)];
-    if reference.source <= reference.destination {
-        ConversationKey { tuple: reference, ends, networks: [0; 3] }
-    } else {
-        ConversationKey { tuple: reference.reversed(), ends: [ends[1], ends[0]], networks: [0; 3] }
-    }
+    let zone = tracked.filter(Tracked::is_apart).map_or(0, |tracked| tracked.zones[0]);
+    let [source, destination] = if zone == 0 { [end(true), end(false)] } else { [0; 2] };
+    let turned = reference.source > reference.destination;
+    let ends = if turned { [destination, source] } else { [source, destination] };
+    ConversationKey { tuple: reference.normalized(), ends, networks: [0; 3], zone }
 }
 
 /// Brings a conversation up to what is known now.

@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher as _;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use netobs_common::wire::{Network, Proto, icmp};
 use slab::Slab;
 
@@ -16,9 +16,18 @@ pub struct Tracked {
     pub original: Tuple,
     /// As it is after translation: the reply direction turned around.
     pub translated: Tuple,
+    /// The zones that `original` and `translated` are tracked in, 0 by default: in another zone an equal tuple is
+    /// another connection's.
+    pub zones: [u16; 2],
 }
 
 impl Tracked {
+    /// In the default zone.
+    #[must_use]
+    pub const fn new(original: Tuple, translated: Tuple) -> Self {
+        Self { original, translated, zones: [0; 2] }
+    }
+
     /// From conntrack's two directions. `None` for protocols that have no tuple of this form.
     #[must_use]
     pub fn of(connection: &Connection) -> Option<Self> {
@@ -42,7 +51,11 @@ impl Tracked {
         if connection.original.icmp.is_some_and(|icmp| !queries.contains(&icmp.kind)) {
             return None;
         }
-        Some(Self { original: tuple(&connection.original), translated: tuple(&connection.reply).reversed() })
+        Some(Self {
+            original: tuple(&connection.original),
+            translated: tuple(&connection.reply).reversed(),
+            zones: [connection.zone, connection.reply_zone],
+        })
     }
 
     /// Which addresses or ports were translated.
@@ -56,6 +69,24 @@ impl Tracked {
             (false, true) => Nat::Dnat,
             (true, true) => Nat::Both,
         }
+    }
+
+    /// Whether any address or port is.
+    #[must_use]
+    pub fn is_translated(&self) -> bool {
+        self.original != self.translated
+    }
+
+    /// Whether only its zone tells it from a connection of equal addresses: its own are hidden on a part of the way.
+    #[must_use]
+    pub fn is_apart(&self) -> bool {
+        self.zones[0] != 0 && self.is_translated()
+    }
+
+    /// The forward tuples it is seen with once something is translated.
+    pub fn changed(&self) -> impl Iterator<Item = Tuple> {
+        let original = self.original;
+        self.forward().into_iter().filter(move |tuple| *tuple != original)
     }
 
     /// The forward tuples it may be seen with on its way: before translation, after it, and between the
@@ -88,6 +119,8 @@ pub enum Way {
 pub struct Translations {
     connections: Slab<Entry>,
     by_tuple: HashTable<Half>,
+    /// What else has the tuple, in other zones.
+    others: HashMap<Tuple, Vec<(Tracked, Way)>>,
     hasher: DefaultHashBuilder,
     heard: Option<u64>,
 }
@@ -128,6 +161,20 @@ fn halves(tracked: &Tracked) -> impl Iterator<Item = (u8, Way, Tuple)> {
         .flat_map(|(stage, tuple)| [(stage, Way::Original, tuple), (stage, Way::Reply, tuple.reversed())])
 }
 
+/// The zones of the connection a tuple leads to.
+fn zones(connections: &Slab<Entry>, half: Half) -> Option<[u16; 2]> {
+    connections.get(half.connection as usize).map(|entry| entry.tracked.zones)
+}
+
+/// One of each zone.
+fn put(others: &mut Vec<(Tracked, Way)>, one: (Tracked, Way), real: bool) {
+    match others.iter_mut().find(|known| known.0.zones == one.0.zones) {
+        Some(known) if real => *known = one,
+        Some(_) => {}
+        None => others.push(one),
+    }
+}
+
 impl Translations {
     /// A connection began, or was in a dump.
     pub fn add(&mut self, tracked: Tracked) {
@@ -145,6 +192,10 @@ impl Translations {
             let equals = |one: &Half| one.tuple(connections) == Some(tuple);
             match self.by_tuple.find_mut(hash, equals) {
                 Some(known) if known.connection == connection => continue,
+                Some(known) if zones(connections, *known) != Some(tracked.zones) => {
+                    put(self.others.entry(tuple).or_default(), (tracked, way), half.is_real());
+                    continue;
+                }
                 // Where a half equals another connection's real tuple, the real one stays.
                 Some(_) if !half.is_real() => continue,
                 Some(known) => {
@@ -166,22 +217,44 @@ impl Translations {
 
     /// A connection ended.
     pub fn remove(&mut self, tracked: &Tracked) {
-        let Some(connection) = self.slot(tracked) else { return };
         for (_, _, tuple) in halves(tracked) {
-            let connections = &self.connections;
-            let equals = |one: &Half| one.connection == connection && one.tuple(connections) == Some(tuple);
-            if let Ok(found) = self.by_tuple.find_entry(self.hasher.hash_one(tuple), equals) {
-                found.remove();
-                self.let_go(connection);
+            if let Some(others) = self.others.get_mut(&tuple) {
+                others.retain(|(other, _)| other != tracked);
+            }
+        }
+        if let Some(connection) = self.slot(tracked) {
+            for (_, _, tuple) in halves(tracked) {
+                let connections = &self.connections;
+                let equals =
+                    |one: &Half| one.connection == connection && one.tuple(connections) == Some(tuple);
+                if let Ok(found) = self.by_tuple.find_entry(self.hasher.hash_one(tuple), equals) {
+                    found.remove();
+                    self.let_go(connection);
+                    // Of another zone's, the tuple is all that was hidden.
+                    if let Some((next, _)) = self.others.get_mut(&tuple).and_then(Vec::pop) {
+                        self.add(next);
+                    }
+                }
+            }
+        }
+        for (_, _, tuple) in halves(tracked) {
+            if self.others.get(&tuple).is_some_and(Vec::is_empty) {
+                self.others.remove(&tuple);
             }
         }
     }
 
-    /// The connection a tuple belongs to.
+    /// The connection a tuple belongs to; where several zones have it, one of them.
     #[must_use]
     pub fn lookup(&self, tuple: &Tuple) -> Option<(Tracked, Way)> {
         let half = self.find(tuple)?;
         Some((self.connections.get(half.connection as usize)?.tracked, half.way))
+    }
+
+    /// The connections of other zones that have the tuple as well.
+    #[must_use]
+    pub fn others(&self, tuple: &Tuple) -> &[(Tracked, Way)] {
+        self.others.get(tuple).map_or(&[], Vec::as_slice)
     }
 
     fn find(&self, tuple: &Tuple) -> Option<Half> {
@@ -219,6 +292,7 @@ impl Translations {
     /// Forgets everything, before a new dump.
     pub fn clear(&mut self) {
         self.by_tuple.clear();
+        self.others.clear();
         self.connections.clear();
     }
 
@@ -237,32 +311,24 @@ impl Translations {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use proptest::prelude::*;
 
     use super::*;
     use crate::flow::made_up::tcp;
 
     fn masquerade() -> Tracked {
-        Tracked {
-            original: tcp("172.17.0.2:40000", "198.51.100.7:80"),
-            translated: tcp("198.51.100.1:61000", "198.51.100.7:80"),
-        }
+        Tracked::new(tcp("172.17.0.2:40000", "198.51.100.7:80"), tcp("198.51.100.1:61000", "198.51.100.7:80"))
     }
 
     fn published() -> Tracked {
-        Tracked {
-            original: tcp("198.51.100.7:40000", "198.51.100.1:8080"),
-            translated: tcp("198.51.100.7:40000", "172.17.0.2:80"),
-        }
+        Tracked::new(
+            tcp("198.51.100.7:40000", "198.51.100.1:8080"),
+            tcp("198.51.100.7:40000", "172.17.0.2:80"),
+        )
     }
 
     fn hairpin() -> Tracked {
-        Tracked {
-            original: tcp("172.17.0.3:40000", "198.51.100.1:8080"),
-            translated: tcp("172.17.0.1:40000", "172.17.0.2:80"),
-        }
+        Tracked::new(tcp("172.17.0.3:40000", "198.51.100.1:8080"), tcp("172.17.0.1:40000", "172.17.0.2:80"))
     }
 
     #[test]
@@ -288,10 +354,8 @@ mod tests {
 
     #[test]
     fn a_half_never_hides_a_real_connection() {
-        let real = Tracked {
-            original: tcp("172.17.0.3:40000", "172.17.0.2:80"),
-            translated: tcp("172.17.0.3:40000", "172.17.0.2:80"),
-        };
+        let real =
+            Tracked::new(tcp("172.17.0.3:40000", "172.17.0.2:80"), tcp("172.17.0.3:40000", "172.17.0.2:80"));
         let mut all = Translations::default();
         all.add(real);
         all.add(hairpin());
@@ -308,6 +372,40 @@ mod tests {
         assert_eq!(all.lookup(&published().translated.reversed()), Some((published(), Way::Reply)));
         all.remove(&published());
         assert!(all.is_empty());
+    }
+
+    #[test]
+    fn equal_tuples_of_two_zones_are_both_kept_until_each_ends() {
+        let of_zone = |zone, port: u16| Tracked {
+            translated: tcp(&format!("198.51.100.1:{port}"), "198.51.100.7:80"),
+            zones: [zone, 0],
+            ..masquerade()
+        };
+        let [one, other] = [of_zone(1, 61_000), of_zone(2, 61_001)];
+        let mut all = Translations::default();
+        for tracked in [one, other, one] {
+            all.add(tracked);
+        }
+        let tuple = one.original;
+        assert_eq!(
+            (all.lookup(&tuple), all.others(&tuple)),
+            (Some((one, Way::Original)), &[(other, Way::Original)][..])
+        );
+        assert_eq!(all.lookup(&other.translated), Some((other, Way::Original)), "one of a kind");
+        all.remove(&one);
+        assert_eq!((all.lookup(&tuple), all.others(&tuple).len()), (Some((other, Way::Original)), 0));
+        all.remove(&other);
+        assert!(all.is_empty() && all.others.is_empty());
+    }
+
+    #[test]
+    fn what_differs_in_its_zone_alone_ends_alone() {
+        let of_zone = |zone| Tracked { zones: [zone; 2], ..masquerade() };
+        let mut all = Translations::default();
+        all.add(of_zone(0));
+        all.add(of_zone(7));
+        all.remove(&of_zone(0));
+        assert_eq!(all.lookup(&masquerade().translated), Some((of_zone(7), Way::Original)));
     }
 
     /// The same, tuple by tuple.
@@ -335,7 +433,7 @@ mod tests {
         let peer = || (0_u8..2, 1_u16..3).prop_map(|(host, port)| format!("10.0.0.{host}:{port}"));
         let other = || (2_u8..4, 3_u16..5).prop_map(|(host, port)| format!("10.0.0.{host}:{port}"));
         (peer(), other(), peer(), other()).prop_map(|(source, destination, new_source, new_destination)| {
-            Tracked { original: tcp(&source, &destination), translated: tcp(&new_source, &new_destination) }
+            Tracked::new(tcp(&source, &destination), tcp(&new_source, &new_destination))
         })
     }
 

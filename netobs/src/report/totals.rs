@@ -153,6 +153,8 @@ pub struct Totals {
     pub overflow_packets: u64,
     /// Bytes waiting for identity, NAT or direction to settle.
     pub pending_bytes: u64,
+    /// Sightings that were not joined with a connection, because several zones of conntrack have their tuple.
+    pub ambiguous_sightings: u64,
     /// Bytes booked with an unknown endpoint kind on either side.
     pub unattributed_bytes: u64,
     /// Series not given a row of their own, by metric family.

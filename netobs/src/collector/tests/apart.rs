@@ -12,7 +12,10 @@ use super::{
     journey::Connection,
     kernel::Frame,
 };
-use crate::flow::made_up::tuple;
+use crate::{
+    flow::made_up::tuple,
+    report::{FlowRow, Nat},
+};
 
 /// `docker0` and `br1` with the same two addresses on each.
 fn twins() -> (Host, Connection, Connection) {
@@ -59,6 +62,90 @@ fn equal_addresses_on_two_bridges_never_merge() {
         );
         assert_eq!(books(&tick.totals), host.truth);
     }
+}
+
+/// The same connection outward from a container of `docker0` and from one of `br1` with its address, each masqueraded to
+/// a port of its own, tracked in zones 1 and 2 as far as they are not.
+fn masqueraded_twins(zones: [u16; 2]) -> (Host, [Connection; 2]) {
+    let host = twins().0;
+    let mut here = Connection::masqueraded(40_000);
+    here.zones = [zones[0], 0];
+    let mut there = here.clone();
+    there.zones = [zones[1], 0];
+    there.translated.source.port += 1;
+    for step in there.forward.iter_mut().chain(&mut there.reply) {
+        for name in std::iter::once(&mut step.interface).chain(&mut step.from) {
+            *name = match *name {
+                "va" => "vd",
+                "docker0" => "br1",
+                other => other,
+            };
+        }
+    }
+    (host, [here, there])
+}
+
+/// Source, whether translated, bytes forward, hops; of every row.
+fn told(rows: &[FlowRow]) -> Vec<(String, Nat, u64, usize)> {
+    let of = |row: &FlowRow| (row.source.endpoint.to_string(), row.nat, row.forward.bytes, row.hops.len());
+    let mut told: Vec<_> = rows.iter().map(of).collect();
+    told.sort_unstable_by(|one, other| (&one.0, one.3).cmp(&(&other.0, other.3)));
+    told
+}
+
+fn speak(host: &mut Host, connections: &[Connection; 2]) {
+    for (forward, flags, length) in [(true, SYN, 74), (false, SYN | ACK, 74), (true, ACK, 1_000)] {
+        for (times, connection) in (1..).zip(connections) {
+            host.now += 1_000_000;
+            host.send(connection, forward, flags, times * length);
+        }
+    }
+}
+
+#[test]
+fn equal_tuples_of_two_zones_are_joined_by_where_they_came_in() {
+    for zones in [[1, 2], [0, 2], [2, 0]] {
+        let (mut host, connections) = masqueraded_twins(zones);
+        speak(&mut host, &connections);
+        host.second();
+        let tick = host.second();
+        let expected = [("container/a", 1_074), ("container/d", 2_148)]
+            .map(|(source, bytes)| (source.to_owned(), Nat::Snat, bytes, 6));
+        assert_eq!(told(&tick.rows), expected, "zones {zones:?}");
+        assert_eq!(books(&tick.totals), host.truth, "zones {zones:?}");
+        assert_eq!(tick.totals.ambiguous_sightings, 0);
+    }
+}
+
+#[test]
+fn what_a_zone_leaves_open_is_not_joined_and_counted() {
+    let (mut host, mut connections) = masqueraded_twins([1, 2]);
+    // Nobody sees them leave: nothing tells whose the tuple is.
+    for connection in &mut connections {
+        connection.forward.pop();
+        connection.reply.remove(0);
+    }
+    speak(&mut host, &connections);
+    host.second();
+    let tick = host.second();
+    let expected = [("container/a", 1_074), ("container/d", 2_148)]
+        .map(|(source, bytes)| (source.to_owned(), Nat::None, bytes, 4));
+    assert_eq!(told(&tick.rows), expected, "apart all the same");
+    assert_eq!(tick.totals.ambiguous_sightings, 8);
+}
+
+#[test]
+fn the_same_packets_in_one_zone_after_the_other_are_one_flow() {
+    let mut host = Host::new();
+    let seen = Connection { zones: [0, 0], ..Connection::masqueraded(40_000) };
+    let passed = Connection { translated: seen.original, zones: [9, 9], ..seen.clone() };
+    host.translations.add(passed.tracked());
+    host.talk(&seen);
+    host.second();
+    let tick = host.second();
+    assert_eq!(tick.rows.len(), 1);
+    assert_eq!((tick.rows[0].nat, tick.rows[0].hops.len()), (Nat::Snat, 6));
+    assert_eq!(books(&tick.totals), host.truth);
 }
 
 #[test]

@@ -61,6 +61,8 @@ pub(super) struct Connection {
     pub(super) mac: [u8; 6],
     /// What initiator and other side really are.
     pub(super) kinds: [KindName; 2],
+    /// Where the firewall tracks it.
+    pub(super) zones: [u16; 2],
 }
 
 use KindName::{Container, External, Host, Unknown};
@@ -81,7 +83,7 @@ fn direct(
 ) -> Connection {
     let original = tuple(proto, source, destination);
     let mac = [2, 0, 0, 0, 0, 9];
-    Connection { original, translated: original, forward, reply, group: false, mac, kinds }
+    Connection { original, translated: original, forward, reply, group: false, mac, kinds, zones: [0; 2] }
 }
 
 fn at(address: &str, port: u16) -> String {
@@ -102,7 +104,7 @@ impl Connection {
     }
 
     pub(super) const fn tracked(&self) -> Tracked {
-        Tracked { original: self.original, translated: self.translated }
+        Tracked { original: self.original, translated: self.translated, zones: self.zones }
     }
 
     /// The tuple of a direction at a step.

@@ -67,6 +67,8 @@ pub struct Connection {
     pub id: u32,
     /// Tracking zone of the original direction, 0 by default.
     pub zone: u16,
+    /// Tracking zone of the reply direction: the same, or 0 where the zone is of one direction only.
+    pub reply_zone: u16,
     /// IP protocol number.
     pub protocol: u8,
     /// As the initiator sends it.

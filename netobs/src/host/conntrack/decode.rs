@@ -103,14 +103,16 @@ fn connection(payload: &[u8]) -> Result<Connection, Malformed> {
             _ => {}
         }
     }
-    let original = original.ok_or(Malformed)?;
+    let (original, reply) = (original.ok_or(Malformed)?, reply.ok_or(Malformed)?);
     Ok(Connection {
         id,
-        // A zone of one direction only is said within that direction's tuple.
+        // A zone of both directions is said of the connection, that of one within its tuple, and zone 0 not at all
+        // (`ctnetlink_dump_zone_id`, net/netfilter/nf_conntrack_netlink.c, 6.18): the same in dumps and events.
         zone: zone.or(original.zone).unwrap_or_default(),
+        reply_zone: zone.or(reply.zone).unwrap_or_default(),
         protocol: original.protocol,
         original: original.tuple,
-        reply: reply.ok_or(Malformed)?.tuple,
+        reply: reply.tuple,
         status: Status(status),
         mark,
         original_count,

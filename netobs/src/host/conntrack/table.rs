@@ -112,6 +112,7 @@ mod tests {
         Connection {
             id,
             zone: 0,
+            reply_zone: 0,
             protocol: 6,
             original: tuple,
             reply: tuple,

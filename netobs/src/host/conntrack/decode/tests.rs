@@ -68,7 +68,7 @@ fn masqueraded() -> Vec<u8> {
 #[test]
 fn both_directions_and_the_translation_are_read() {
     let Ok(Some(Decoded::Update(found))) = decode(message(NEW, 0, &masqueraded())) else { panic!() };
-    assert_eq!((found.id, found.zone, found.protocol, found.mark), (7, 3, 6, 0xab));
+    assert_eq!((found.id, found.zone, found.reply_zone, found.protocol, found.mark), (7, 3, 3, 6, 0xab));
     assert_eq!((found.original.source, found.original.source_port), ("10.0.0.2".parse().unwrap(), 4000));
     assert_eq!(
         (found.reply.destination, found.reply.destination_port),
@@ -110,13 +110,17 @@ fn an_icmp_identifier_is_both_ports() {
 }
 
 #[test]
-fn a_zone_of_the_original_direction_only_is_the_zone() {
-    let mut original = tcp(("10.0.0.2", 1), ("10.0.0.3", 2));
-    original.push(attribute(cta::TUPLE_ZONE, &5u16.to_be_bytes()));
-    let reply = tcp(("10.0.0.3", 2), ("10.0.0.2", 1));
-    let bytes = payload(&[nested(cta::TUPLE_ORIG, &original), nested(cta::TUPLE_REPLY, &reply)]);
-    let Ok(Some(Decoded::Update(found))) = decode(message(NEW, 0, &bytes)) else { panic!() };
-    assert_eq!(found.zone, 5);
+fn a_zone_of_one_direction_is_that_directions() {
+    let zones = |of_original: bool| {
+        let [mut original, mut reply] =
+            [tcp(("10.0.0.2", 1), ("10.0.0.3", 2)), tcp(("10.0.0.3", 2), ("10.0.0.2", 1))];
+        let zoned = if of_original { &mut original } else { &mut reply };
+        zoned.push(attribute(cta::TUPLE_ZONE, &5u16.to_be_bytes()));
+        let bytes = payload(&[nested(cta::TUPLE_ORIG, &original), nested(cta::TUPLE_REPLY, &reply)]);
+        let Ok(Some(Decoded::Update(found))) = decode(message(NEW, 0, &bytes)) else { panic!() };
+        [found.zone, found.reply_zone]
+    };
+    assert_eq!((zones(true), zones(false)), ([5, 0], [0, 5]));
 }
 
 #[test]
