@@ -84,10 +84,9 @@ fn compare(value: &Value, wanted: &str) -> Option<Ordering> {
     }
 }
 
-impl FromStr for Condition {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
+impl Condition {
+    /// Of a text, where flows have these fields.
+    fn read(text: &str, fields: &[String]) -> Result<Self, String> {
         let at = |(sign, operator): (&'static str, Operator)| {
             text.split_once(sign).map(|(field, value)| (field.trim(), operator, value.trim()))
         };
@@ -95,7 +94,6 @@ impl FromStr for Condition {
         let parts = OPERATORS.into_iter().filter_map(at).min_by_key(|(field, ..)| field.len());
         let (field, operator, value) = parts
             .ok_or_else(|| format!("`{text}` is no condition: give FIELD=VALUE, or one of != > >= < <="))?;
-        let fields = fields();
         if !fields.iter().any(|known| known == field) {
             return Err(format!("flows have no field `{field}`; they have {}", fields.join(", ")));
         }
@@ -103,6 +101,14 @@ impl FromStr for Condition {
             return Err("a value has no line breaks".to_owned());
         }
         Ok(Self { field: field.to_owned(), operator, value: value.to_owned() })
+    }
+}
+
+impl FromStr for Condition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::read(text, &fields())
     }
 }
 
@@ -131,7 +137,9 @@ impl TryFrom<String> for Conditions {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        text.lines().map(str::parse).collect::<Result<_, _>>().map(Self)
+        // Once for all of them: the schema is walked for it.
+        let fields = if text.is_empty() { Vec::new() } else { fields() };
+        text.lines().map(|line| Condition::read(line, &fields)).collect::<Result<_, _>>().map(Self)
     }
 }
 
