@@ -9,7 +9,7 @@ use netobs_tests::{
     bare::Bare,
     netns::Netns,
     place::Place,
-    process::{Background, run_within, until},
+    process::{Background, run, run_within, until},
     relay,
     require::TRAFFIC,
     site::SERVER,
@@ -116,7 +116,7 @@ impl Far {
 
 /// What `ss` says of the smoothed round trip of the only connection to a port, in seconds.
 fn by_ss(place: &Place, port: u16) -> Result<f64> {
-    let text = place.run(&format!("ss -tinH dport = :{port}"))?;
+    let text = run(&mut place.command("ss", ["-tinH", "dport", "=", &format!(":{port}")]))?;
     let field = text.split_whitespace().find_map(|word| word.strip_prefix("rtt:")).context("no rtt")?;
     let milliseconds = field.split('/').next().context("no mean")?;
     Ok(milliseconds.parse::<f64>()? / 1e3)

@@ -128,8 +128,8 @@ impl Collector {
         flows.book(|conversation, booking| ledger.book(conversation, booking, interfaces, names));
         for conversation in flows.iter_mut().filter(|one| one.settled && one.at_rest.is_none()) {
             ledger.progress(conversation, interfaces, names);
-            ledger.witness(conversation, interfaces, names);
             ledger.lose(conversation, interfaces, names);
+            ledger.witness(conversation, interfaces, names);
         }
     }
 
@@ -245,9 +245,14 @@ impl Collector {
         let now = self.ledger.now;
         let Self { flows, interfaces, .. } = self;
         for conversation in flows.iter_mut() {
-            let (labels, verdict) = conversation.told.unwrap_or_else(|| {
-                (ledger::flow_labels(conversation, interfaces, names), verdict::of(conversation, now))
-            });
+            let (labels, verdict) = match conversation.told {
+                Some(told) if conversation.at_rest.is_some() => told,
+                // Silence alone changes a verdict, and nothing else.
+                Some((labels, _)) => (labels, verdict::of(conversation, now)),
+                None => {
+                    (ledger::flow_labels(conversation, interfaces, names), verdict::of(conversation, now))
+                }
+            };
             conversation.told = Some((labels, verdict));
             if conversation.ended.is_none() {
                 *alive.entry(labels).or_default() += 1;

@@ -225,6 +225,9 @@ pub struct Conversation {
     pub evidenced: u16,
     /// Why and when it ended.
     pub ended: Option<(Close, u64)>,
+    /// Whether anything of it changed that is not judged and counted yet: what did not move says nothing new, but by
+    /// silence.
+    pub moved: bool,
     /// Its latest packet, once that is so long ago that all that follows from silence has been said: its rate, its
     /// losses, an attempt that stays without an answer. Then a tick passes it over.
     pub at_rest: Option<u64>,
@@ -269,6 +272,7 @@ impl Conversation {
             progress: Progress::default(),
             evidenced: 0,
             ended: None,
+            moved: true,
             at_rest: None,
             told: None,
             written: None,
@@ -277,6 +281,22 @@ impl Conversation {
             owner_asked: false,
             owners: [None; 2],
         }
+    }
+
+    /// Something of it changed.
+    pub const fn moves(&mut self) {
+        self.at_rest = None;
+        self.moved = true;
+    }
+
+    /// Whether it is settled where what was seen of it is counted, so that nothing of it waits.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        let is_decided = |direction: HopDirection| {
+            self.counting[crate::flow::table::index(direction)] != Counting::Undecided
+                || self.toward(direction).next().is_none()
+        };
+        self.settled && is_decided(HopDirection::Forward) && is_decided(HopDirection::Reply)
     }
 
     /// Transport protocol.

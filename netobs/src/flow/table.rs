@@ -87,9 +87,11 @@ struct ConversationKey {
 /// All conversations.
 #[derive(Debug, Default)]
 pub struct FlowTable {
-    conversations: HashMap<u64, Conversation>,
+    // Boxed: a table that is half empty holds numbers, not conversations.
+    conversations: HashMap<u64, Box<Conversation>>,
     by_key: HashMap<ConversationKey, u64>,
-    by_sighting: HashMap<FlowKey, u64>,
+    /// Which conversation, and which of its sightings.
+    by_sighting: HashMap<FlowKey, (u64, u32)>,
     last: u64,
     readings: u64,
     /// When the table was read last.
@@ -130,9 +132,9 @@ impl FlowTable {
         self.readings = self.readings.wrapping_add(1);
         self.now = context.now;
         for (number, conversation) in &mut self.conversations {
-            // What rests has nothing new but names, and they may come a few readings later.
+            // What did not move has nothing new but names, and they may come a few readings later.
             let turn = number.wrapping_add(self.readings) % RESTING == 0;
-            if turn || conversation.at_rest.is_none() {
+            if turn || conversation.moved {
                 judge(conversation, context);
             }
         }
@@ -140,13 +142,14 @@ impl FlowTable {
 
     /// Goes on with a sighting already known; whether it is.
     fn follow(&mut self, (key, read): &(FlowKey, FlowCounters)) -> bool {
-        let known = self.by_sighting.get(key).and_then(|number| self.conversations.get_mut(number));
-        let Some(conversation) = known else { return false };
-        if let Some(sighting) = conversation.sightings.iter_mut().find(|one| one.key == *key) {
-            if sighting.latest != *read {
-                conversation.at_rest = None;
+        let Some((number, at)) = self.by_sighting.get(key) else { return false };
+        let Some(conversation) = self.conversations.get_mut(number) else { return false };
+        if let Some(sighting) = conversation.sightings.get_mut(*at as usize) {
+            if sighting.latest == *read {
+                return true;
             }
             sighting.read(*read);
+            conversation.moves();
         }
         true
     }
@@ -159,12 +162,14 @@ impl FlowTable {
         };
         let identity = self.apart(identity(reference, tracked, along, read, context), key);
         let number = self.conversation_of(identity, reference, tracked, read, context);
-        self.by_sighting.insert(*key, number);
         let Some(conversation) = self.conversations.get_mut(&number) else { return };
-        conversation.at_rest = None;
+        conversation.moves();
         // Without conntrack the reference is the first tuple seen, and this may be the other direction.
         let along = if tracked.is_some() { along } else { tuple == conversation.reference };
-        match conversation.sightings.iter_mut().find(|one| one.key == *key) {
+        let known = conversation.sightings.iter().position(|one| one.key == *key);
+        let at = known.unwrap_or(conversation.sightings.len());
+        self.by_sighting.insert(*key, (number, u32::try_from(at).unwrap_or(u32::MAX)));
+        match conversation.sightings.get_mut(at) {
             Some(again) => again.read(*read),
             None => {
                 let mut sighting = Sighting::new(*key, along, *read);
@@ -210,7 +215,7 @@ impl FlowTable {
         }
         self.last += 1;
         let id: Arc<str> = format!("f{:x}", self.last).into();
-        self.conversations.insert(self.last, Conversation::new(id, reference, tracked));
+        self.conversations.insert(self.last, Box::new(Conversation::new(id, reference, tracked)));
         self.by_key.insert(key, self.last);
         self.last
     }
@@ -218,7 +223,7 @@ impl FlowTable {
     /// Hands out what can be booked, conversation by conversation.
     pub fn book(&mut self, mut book: impl FnMut(&Conversation, Booking)) {
         for conversation in self.conversations.values_mut() {
-            if !conversation.settled || conversation.at_rest.is_some() {
+            if !conversation.settled || !conversation.moved {
                 continue;
             }
             for direction in [HopDirection::Forward, HopDirection::Reply] {
@@ -233,7 +238,7 @@ impl FlowTable {
     /// What flows say of packets that entered addressed to this host: who they were passed on to.
     pub fn passed_on<D: Directory>(&mut self, directory: &D) -> Listed {
         let mut listed = Listed { passed_on: Vec::new(), unsure: std::mem::take(&mut self.unread) };
-        for conversation in self.conversations.values_mut().filter(|one| one.at_rest.is_none()) {
+        for conversation in self.conversations.values_mut().filter(|one| one.moved) {
             let (settled, flipped) = (conversation.settled, conversation.flipped);
             let protocol = conversation.protocol();
             let ends = [conversation.source, conversation.destination];
@@ -271,7 +276,8 @@ impl FlowTable {
                 .map(|direction| counting::unbooked(conversation, direction).bytes)
                 .sum()
         };
-        self.conversations.values().map(pending).sum()
+        let waits = self.conversations.values().filter(|one| one.moved);
+        waits.map(|one| pending(one)).sum()
     }
 
     /// Ends what is over; the entries the kernel's table needs no longer.
@@ -301,10 +307,10 @@ impl FlowTable {
 
     /// An entry was taken out of the kernel's table, with what it held at that moment.
     pub fn taken(&mut self, key: &FlowKey, last: Option<FlowCounters>) {
-        let Some(number) = self.by_sighting.remove(key) else { return };
+        let Some((number, at)) = self.by_sighting.remove(key) else { return };
         let Some(conversation) = self.conversations.get_mut(&number) else { return };
-        conversation.at_rest = None;
-        if let Some(sighting) = conversation.sightings.iter_mut().find(|one| one.key == *key) {
+        conversation.moves();
+        if let Some(sighting) = conversation.sightings.get_mut(at as usize) {
             if let Some(last) = last {
                 sighting.read(last);
             }
@@ -326,6 +332,7 @@ impl FlowTable {
     pub fn close_tick(&mut self) {
         for conversation in self.conversations.values_mut().filter(|one| one.at_rest.is_none()) {
             conversation.before = conversation.amounts;
+            conversation.moved &= !conversation.is_decided();
             let last = conversation.last_seen();
             let entries_left =
                 conversation.ended.is_some() && conversation.sightings.iter().any(|one| one.in_kernel);
@@ -338,12 +345,12 @@ impl FlowTable {
 
     /// Every conversation.
     pub fn iter(&self) -> impl Iterator<Item = &Conversation> {
-        self.conversations.values()
+        self.conversations.values().map(|one| &**one)
     }
 
     /// Every conversation, to be added to.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Conversation> {
-        self.conversations.values_mut()
+        self.conversations.values_mut().map(|one| &mut **one)
     }
 }
 

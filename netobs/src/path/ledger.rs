@@ -52,9 +52,6 @@ pub struct Ledger {
     pub now: u64,
 }
 
-/// How long after its last packet a conversation is asked for evidence not counted yet: a tick may be late.
-const NEWS_FOR: u64 = 10_000_000_000;
-
 /// How long a row of workloads stays after the last booking to it, if one of them has no endpoint any more.
 /// Long enough for a scrape to see its last value, in nanoseconds.
 pub const GONE_FOR: u64 = 300_000_000_000;
@@ -105,9 +102,7 @@ impl Ledger {
                 *conversation.opened.insert(labels)
             }
         };
-        // What has not moved for some ticks, at any hop, proves nothing new.
-        let news =
-            conversation.evidenced == 0 || self.now.saturating_sub(conversation.last_seen()) < NEWS_FOR;
+        let news = conversation.evidenced == 0 || conversation.moved;
         for fact in news.then(|| facts::of(conversation)).into_iter().flatten() {
             let bit = 1 << fact.kind as u16;
             if conversation.evidenced & bit == 0 {
@@ -197,6 +192,7 @@ impl Ledger {
                 HopName::of(role.into(), place.hook.into())
             };
             *self.totals.hop_lost.entry((path, hop(one.from), hop(one.to))).or_default() += more;
+            conversation.moved = true;
         }
         conversation.losses_at = last;
     }

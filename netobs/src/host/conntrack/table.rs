@@ -25,7 +25,8 @@ pub enum ConntrackEvent {
 /// The connections alive.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    connections: HashMap<ConnectionKey, Entry>,
+    // Boxed: a node may track a quarter of a million, and a table that is half empty holds pointers.
+    connections: HashMap<ConnectionKey, Box<Entry>>,
     dump: u32,
 }
 
@@ -92,7 +93,7 @@ impl Table {
             connection.original_count = connection.original_count.or(known.original_count);
             connection.reply_count = connection.reply_count.or(known.reply_count);
         }
-        self.connections.insert(connection.key(), Entry { connection, mentioned });
+        self.connections.insert(connection.key(), Box::new(Entry { connection, mentioned }));
     }
 }
 
