@@ -82,10 +82,10 @@ pub struct Overlay {
     pub kind: String,
     /// The virtual network's number.
     pub vni: Option<u32>,
-    /// Who encapsulates what goes forward.
-    pub outer_source: String,
-    /// Whom that is sent to.
-    pub outer_destination: String,
+    /// Who encapsulates what goes forward, where it is known.
+    pub outer_source: Option<String>,
+    /// Whom that is sent to, likewise.
+    pub outer_destination: Option<String>,
 }
 
 /// One conversation.

@@ -52,7 +52,7 @@ pub const MACHINES: Tier = Tier {
 /// Virtual machines with a newer kernel.
 pub const NEWER_MACHINES: Tier = Tier {
     name: "newer machines",
-    programs: &["ip", "busybox", "qemu-system-x86_64"],
+    programs: &["ip", "busybox", "qemu-system-x86_64", "wg"],
     also: no_newer_kernel,
 };
 /// Two nodes that translate by either kind of rules.

@@ -1,5 +1,6 @@
 //! Devices that this machine's kernel may lack, in a virtual machine with another one: Geneve, IPIP, GRE, GRETAP, SIT,
-//! VXLAN and VLAN between two stacks, an agent in one of them, and each conversation one flow with its tunnel.
+//! VXLAN, VLAN and WireGuard between two stacks, an agent in one of them, and each conversation one flow with its
+//! tunnel.
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Scene::new,
         vec![
             case("each_tunnel_is_one_flow_with_what_is_around_it", tunnels as fn(&Scene) -> Result<()>),
+            case("wireguard_is_recognised_by_its_device", wireguard),
             case("a_vlan_device_and_its_trunk_are_two_hops_of_one_flow", vlan),
             case("every_packet_of_every_device_is_in_a_flow_or_skipped", every_packet),
         ],
@@ -93,9 +95,12 @@ const TUNNELS: [Tunnel; 6] = [
 
 const OWN: &str = "198.51.100.2";
 const FAR: &str = "198.51.100.3";
+const WIREGUARD_PORT: u16 = 51_820;
+const BEHIND_WIREGUARD: &str = "10.9.8.3:7000";
 /// In the order of their dependencies.
 const MODULES: &str = "llc stp garp mrp 8021q veth udp_tunnel ip6_udp_tunnel ip_tunnel tunnel4 ipip gre ip_gre sit \
-                       vxlan geneve";
+                       vxlan geneve libcurve25519-generic curve25519-x86_64 libchacha chacha-x86_64 poly1305-x86_64 \
+                       libchacha20poly1305 wireguard";
 
 impl Tunnel {
     fn address(&self, last: u8) -> String {
@@ -128,7 +133,8 @@ struct Scene {
 impl Scene {
     fn new() -> Result<Self> {
         let files = tempfile::tempdir()?;
-        let programs = vec![slim(agent::program()?, &files)?, own_program("traffic")?, iproute(&files)?];
+        let wg = find("wg").context("wg is not installed")?;
+        let programs = vec![slim(agent::program()?, &files)?, own_program("traffic")?, iproute(&files)?, wg];
         let image = MachineImage::newer(files.path(), &programs)?;
         let uuid = "6e65746f-6273-4000-8000-74756e6e656c";
         let machine = Machine::start(&Stack::own(), files.path(), &image, "tunnels", uuid, &[])?;
@@ -171,9 +177,25 @@ impl Scene {
             say(&format!("iproute2 addr add 10.9.7.{last}/24 dev up0.7"))?;
             say("iproute2 link set up0.7 up")?;
         }
+        for stack in ["own", "far"] {
+            self.run(&format!(
+                "wg genkey >/tmp/{stack}.key && wg pubkey </tmp/{stack}.key >/tmp/{stack}.pub"
+            ))?;
+        }
+        for (far, own, other, address, last) in [(false, "own", "far", FAR, 2), (true, "far", "own", OWN, 3)]
+        {
+            let say = |line: &str| if far { self.far(line) } else { self.run(line) };
+            say("iproute2 link add wgd type wireguard")?;
+            say(&format!(
+                "wg set wgd listen-port {WIREGUARD_PORT} private-key /tmp/{own}.key peer $(cat /tmp/{other}.pub) \
+                 allowed-ips 10.9.8.0/24 endpoint {address}:{WIREGUARD_PORT}"
+            ))?;
+            say(&format!("iproute2 addr add 10.9.8.{last}/24 dev wgd"))?;
+            say("iproute2 link set wgd mtu 1400 up")?;
+        }
         self.run(&format!("iproute2 route add default via {FAR}"))?;
         let mut servers: Vec<String> = TUNNELS.iter().map(Tunnel::target).collect();
-        servers.push("10.9.7.3:7000".into());
+        servers.extend(["10.9.7.3:7000".into(), BEHIND_WIREGUARD.into()]);
         for server in servers {
             self.far(&format!("traffic tcp-serve {server} >/dev/null 2>&1 &"))?;
         }
@@ -252,6 +274,28 @@ fn through(tunnel: &Tunnel, flow: &Flow, raw: &Value) -> Result<()> {
     ensure!(carried[0].carried.bytes < carried[1].carried.bytes, "the tunnel adds nothing");
     // Made here: counted where it is put into the tunnel, or leaves.
     ensure!(flow.forward.packets == carried[0].carried.packets, "counted more than once");
+    Ok(())
+}
+
+/// Two conversations: what goes into the device, and the datagrams it sends, of which nobody can say what is in them.
+fn wireguard(scene: &Scene) -> Result<()> {
+    let (flow, raw) = scene.connect(BEHIND_WIREGUARD)?;
+    ensure!(
+        flow.way("forward") == ["wgd egress"] && flow.way("reply") == ["wgd ingress"],
+        "{}",
+        flow.brief()
+    );
+    ensure!((&*flow.path, &*flow.verdict) == ("overlay", "reachable"), "{}", flow.brief());
+    let nothing = Value::Null;
+    let overlay = &raw["overlay"];
+    ensure!(overlay["type"] == "wireguard", "its tunnel is {overlay}");
+    let unknown = ["vni", "outer_source", "outer_destination"].map(|field| overlay.get(field));
+    ensure!(unknown == [Some(&nothing); 3], "its tunnel is {overlay}");
+    let datagrams =
+        flows::read(&scene.query(&format!("flows --port {WIREGUARD_PORT} --where protocol=udp"))?)?;
+    let outer = flows::only(&datagrams, "the device's datagrams", |_| true)?;
+    ensure!(outer.overlay.is_none() && outer.path == "uplink", "{}", outer.brief());
+    ensure!(outer.forward.bytes > flow.forward.bytes, "{}", outer.brief());
     Ok(())
 }
 

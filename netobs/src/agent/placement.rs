@@ -7,7 +7,7 @@ use netobs_common::{
     interface::{Interface, Role},
 };
 
-use super::{interfaces, observer::Observer};
+use super::{interfaces, observer::Observer, tunnels};
 use crate::{
     collector::Baseline,
     failure,
@@ -169,8 +169,10 @@ impl Observer {
                 self.failed.remove(&index);
                 self.placed.insert(index, Placed { number, attached, told, baseline: None, preceded: false });
                 let height = self.facts.height(index, &self.uplinks);
+                let seals = self.facts.links.get(&index).map(tunnels::seals).unwrap_or_default();
                 if let Some(one) = self.collector.interfaces.get_mut(number) {
                     (one.kernel, one.height, one.since) = (told, height, kernel::monotonic_now());
+                    one.seals = seals;
                 }
                 tracing::debug!(interface = %name, role = told.role.name(), how = attached.name(), "attached");
             }

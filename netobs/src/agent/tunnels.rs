@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use netobs_common::{
     interface::Role,
-    tunnel::{Tunnels, VXLAN_PORTS},
+    tunnel::{Encapsulation, Tunnels, VXLAN_PORTS},
 };
 
 use crate::host::facts::{Facts, Link, LinkKind};
@@ -88,6 +88,14 @@ impl Underlay {
     }
 }
 
+/// What a device puts packets into that nobody can look into.
+pub(super) const fn seals(link: &Link) -> Encapsulation {
+    match link.kind {
+        LinkKind::Wireguard => Encapsulation::WIREGUARD,
+        _ => Encapsulation::NONE,
+    }
+}
+
 /// A card that is a port of a carrying bridge or bond, or under a carrying VLAN device.
 fn is_below(link: &Link, carriers: &BTreeSet<u32>, facts: &Facts) -> bool {
     let card = matches!(link.kind, LinkKind::Physical | LinkKind::Bond | LinkKind::Vlan { .. });
@@ -147,6 +155,8 @@ mod tests {
     #[test]
     fn what_nobody_can_look_into_is_counted_where_it_comes_out() {
         let wireguard = Link { kind: LinkKind::Wireguard, ..veth(5, "wg0") };
+        assert_eq!(seals(&wireguard), Encapsulation::WIREGUARD);
+        assert_eq!(seals(&vxlan(6, 1, None)), Encapsulation::NONE);
         let facts = facts(vec![veth(2, "eth0"), wireguard, vxlan(6, 1, None)]);
         let underlay = Underlay::of(&facts, &BTreeSet::new(), &[]);
         assert_eq!(underlay.at(&facts.links[&5], Role::OVERLAY).repeats, 0);

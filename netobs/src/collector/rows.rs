@@ -125,7 +125,7 @@ impl Writer<'_> {
                 |(_, via)| via,
             ),
             reporter: reporter::of(source_local, destination_local),
-            overlay: conversation.carrier().map(overlay),
+            overlay: conversation.carrier().map(overlay).or_else(|| self.sealed(conversation)),
             proxied_by: conversation.proxied_by.clone(),
             forward,
             reply,
@@ -193,6 +193,15 @@ impl Writer<'_> {
         hops
     }
 
+    /// The tunnel into which nobody looks: known by its device alone. Its own datagrams are another conversation, and
+    /// nothing in them says what they carry.
+    fn sealed(&self, conversation: &Conversation) -> Option<Overlay> {
+        let at = conversation.sightings.iter().filter_map(|one| self.interfaces.get(one.key.interface));
+        let seals = at.map(|one| one.seals).find(|one| *one != Encapsulation::NONE)?;
+        let kind = seals.name().into();
+        Some(Overlay { kind, vni: None, outer_source: None, outer_destination: None })
+    }
+
     fn evidence(&self, conversation: &Conversation) -> Vec<Evidence> {
         let hop = |place: Place| {
             let interface = self.interfaces.get(place.interface)?;
@@ -219,8 +228,8 @@ fn overlay(carrier: Carrier) -> Overlay {
     Overlay {
         kind: carrier.encapsulation.name().into(),
         vni: (numbered || carrier.number != 0).then_some(carrier.number),
-        outer_source: carrier.source.address,
-        outer_destination: carrier.destination.address,
+        outer_source: Some(carrier.source.address),
+        outer_destination: Some(carrier.destination.address),
     }
 }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use netobs_common::{
     endpoint::EndpointId,
     interface::{Interface, Role},
+    tunnel::Encapsulation,
 };
 
 /// An observed interface.
@@ -16,6 +17,8 @@ pub struct Observed {
     pub name: Arc<str>,
     /// How many devices it lies on ([`crate::host::facts::Facts::height`]).
     pub height: u8,
+    /// What it puts packets into that nobody can look into where they leave (WireGuard).
+    pub seals: Encapsulation,
     /// Nanoseconds of the monotonic clock when programs were put on it.
     pub since: u64,
     /// What the kernel side was told of it last.
@@ -59,6 +62,7 @@ impl Interfaces {
             ifindex,
             name: name.into(),
             height: 0,
+            seals: Encapsulation::NONE,
             since: 0,
             kernel: Interface { id: self.last, ..Interface::default() },
             alive: true,

@@ -109,10 +109,10 @@ pub struct Overlay {
     pub kind: Arc<str>,
     /// Virtual network identifier.
     pub vni: Option<u32>,
-    /// Outer sender.
-    pub outer_source: IpAddr,
-    /// Outer receiver.
-    pub outer_destination: IpAddr,
+    /// Outer sender; `null` with `wireguard`, whose datagrams cannot be tied to what is in them.
+    pub outer_source: Option<IpAddr>,
+    /// Outer receiver, likewise.
+    pub outer_destination: Option<IpAddr>,
 }
 
 /// Counters of one direction since the flow began, and its rate over the last tick.

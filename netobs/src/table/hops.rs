@@ -50,8 +50,11 @@ pub fn addressed(flow: &FlowRow) -> Option<String> {
 pub fn tunnel(flow: &FlowRow) -> Option<String> {
     let overlay = flow.overlay.as_ref()?;
     let vni = overlay.vni.map(|vni| format!(" vni {vni}")).unwrap_or_default();
-    let outer = format!("outer {} → {}", overlay.outer_source, overlay.outer_destination);
-    Some(format!("{}{vni}  {outer}", printable(&overlay.kind)))
+    let outer = match (overlay.outer_source, overlay.outer_destination) {
+        (Some(source), Some(destination)) => format!("  outer {source} → {destination}"),
+        _ => String::new(),
+    };
+    Some(format!("{}{vni}{outer}", printable(&overlay.kind)))
 }
 
 /// One line a hop where that fits, else the tuple on a line of its own.

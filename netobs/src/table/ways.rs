@@ -114,8 +114,8 @@ mod tests {
         carried.overlay = Some(Overlay {
             kind: "vxlan".into(),
             vni: Some(100),
-            outer_source: "203.0.113.1".parse().unwrap(),
-            outer_destination: "203.0.113.2".parse().unwrap(),
+            outer_source: "203.0.113.1".parse().ok(),
+            outer_destination: "203.0.113.2".parse().ok(),
         });
         document.flows = vec![made_up::outbound(), carried];
         document

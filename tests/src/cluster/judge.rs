@@ -123,8 +123,8 @@ fn overlay(ways: &Ways) -> Option<Overlay> {
     Some(Overlay {
         kind: "vxlan".into(),
         vni: Some(vni),
-        outer_source: outer.source.ip().to_string(),
-        outer_destination: outer.destination.ip().to_string(),
+        outer_source: Some(outer.source.ip().to_string()),
+        outer_destination: Some(outer.destination.ip().to_string()),
     })
 }
 

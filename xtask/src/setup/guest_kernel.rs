@@ -16,7 +16,7 @@ use crate::{shell, tree};
 const PACKAGE: &str = "linux-image-cloud-amd64";
 /// The modules a network card of virtio needs, and devices that the tests' own kernel may lack. One that is missing is
 /// part of the kernel itself.
-const MODULES: [&str; 25] = [
+const MODULES: [&str; 32] = [
     "virtio",
     "virtio_ring",
     "virtio_pci_legacy_dev",
@@ -42,9 +42,16 @@ const MODULES: [&str; 25] = [
     "vxlan",
     "geneve",
     "dummy",
+    "libcurve25519-generic",
+    "curve25519-x86_64",
+    "libchacha",
+    "chacha-x86_64",
+    "poly1305-x86_64",
+    "libchacha20poly1305",
+    "wireguard",
 ];
 /// Says that all modules of this list were looked for.
-const COMPLETE: &str = "modules-25";
+const COMPLETE: &str = "modules-32";
 
 /// Fetches the distribution's own one into `guest` and the newer one of its backports into `guest-backports`, each where
 /// it is missing. What there is not is said and left out: the tests that need it say SKIPPED, or fail under

@@ -23,6 +23,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("nft", "nftables"),
     ("iptables", "iptables"),
     ("conntrack", "conntrack"),
+    ("wg", "wireguard-tools"),
     ("bpftool", "bpftool"),
     ("dot", "graphviz"),
     ("node", "nodejs"),

@@ -15,6 +15,7 @@ use netobs_common::{
     endpoint::{Kind, Party},
     hook::Hook,
     interface::{Interface, Role},
+    tunnel::Encapsulation,
     wire::TcpFlags,
 };
 
@@ -127,6 +128,11 @@ impl Host {
         self.links.push(link(index, name, LinkKind::Veth, Some(bridge)));
     }
 
+    /// A WireGuard device of the host's.
+    pub(super) fn wireguard(&mut self, index: u32, name: &str) {
+        self.links.push(link(index, name, LinkKind::Wireguard, None));
+    }
+
     /// The runtime names who is behind an interface. Known from the next [`Self::look`] on.
     pub(super) fn container(&mut self, behind: &str, name: &str, bridge: u32, address: &str) {
         let bridge_name: Arc<str> = if bridge == 3 { "docker0" } else { "br1" }.into();
@@ -220,6 +226,7 @@ impl Host {
             (_, 2) => Role::UPLINK,
             (LinkKind::Loopback, _) => Role::LOOPBACK,
             (LinkKind::Bridge, _) => Role::BRIDGE,
+            (LinkKind::Wireguard, _) => Role::OVERLAY,
             _ => Role::VETH,
         };
         let owner = self.registry.owner_of(link.index).filter(|_| role == Role::VETH).unwrap_or_default();
@@ -240,6 +247,9 @@ impl Host {
         let facts = Facts::from_lists(self.links.clone(), vec![], vec![], vec![], vec![]);
         let one = self.collector.interfaces.get_mut(number).unwrap();
         (one.kernel, one.height) = (told, facts.height(link.index, &BTreeSet::from([2])));
+        if link.kind == LinkKind::Wireguard {
+            one.seals = Encapsulation::WIREGUARD;
+        }
     }
 
     fn number(&self, name: &str) -> u32 {

@@ -260,6 +260,15 @@ impl Connection {
         direct(Proto::TCP, (&at(OUTSIDE, port), &at(NODE, 22)), [External, Host], back, out)
     }
 
+    /// Into `wg0`: what leaves at the uplink is nothing of its own.
+    pub(super) fn into_wireguard(port: u16) -> Self {
+        let forward =
+            vec![enters("va", Original), enters("docker0", Original), leaves("wg0", "docker0", Original)];
+        let reply =
+            vec![enters("wg0", Original), leaves("docker0", "wg0", Original), leaves("va", "wg0", Original)];
+        direct(Proto::TCP, (&at(A, port), "10.99.0.2:443"), [Container, External], forward, reply)
+    }
+
     pub(super) fn multicast_of_container(port: u16) -> Self {
         let flooded = vec![enters("va", Original), enters("docker0", Original), leaves("vb", "va", Original)];
         let ends = (&*at(A, port), "239.1.2.3:5353");

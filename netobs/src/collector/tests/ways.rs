@@ -118,6 +118,25 @@ fn container_to_outside_by_masquerade() {
 }
 
 #[test]
+fn container_to_beyond_a_wireguard_device() {
+    let mut host = Host::new();
+    host.wireguard(13, "wg0");
+    host.look();
+    host.talk(&Connection::into_wireguard(40_000));
+    host.second();
+    let tick = host.second();
+    let hops = ["va I > docker0 I > wg0 E", "wg0 I > docker0 E > va E"];
+    let expected = plain(["container/a", "external"], Path::Overlay, hops, ["va I", "va E"]);
+    assert_eq!(tick.rows.len(), 1);
+    must_be(&host, &tick.rows[0], &expected);
+    let overlay = tick.rows[0].overlay.as_ref().unwrap();
+    assert_eq!((&*overlay.kind, overlay.vni), ("wireguard", None));
+    assert_eq!((overlay.outer_source, overlay.outer_destination), (None, None));
+    assert!(tick.rows[0].hops.iter().all(|hop| hop.encapsulation.is_none()));
+    assert_eq!(books(&tick.totals), host.truth);
+}
+
+#[test]
 fn outside_to_a_published_port() {
     let hops = ["eth0 I > docker0 E > va E", "va I > docker0 I > eth0 E"];
     let expected = Expected {
