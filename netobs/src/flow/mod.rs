@@ -9,6 +9,7 @@ pub mod translation;
 pub mod tuple;
 mod zones;
 
+mod key;
 mod orientation;
 mod owners;
 mod parties;

@@ -16,6 +16,7 @@ pub use super::parties::{Directory, Owner};
 use super::{
     conversation::{Conversation, Counting, Place, Sighting},
     interfaces::Interfaces,
+    key::{ConversationKey, identity},
     lifetime::{self, LINGER, LISTED},
     orientation, owners, parties,
     translation::{Tracked, Translations, Way},
@@ -27,7 +28,7 @@ use crate::{
         counting, entry,
         translated::{Ends, Listed},
     },
-    report::{HopDirection, Nat},
+    report::HopDirection,
 };
 
 /// How long a conversation is watched before it is booked: a reading may have met it between two of its
@@ -67,21 +68,6 @@ pub struct Booking {
     pub direction: HopDirection,
     /// What came since the last booking.
     pub counters: Counters,
-}
-
-/// Which conversation a sighting belongs to: equal for all its sightings, different for equal addresses on
-/// two bridges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct ConversationKey {
-    tuple: Tuple,
-    /// What tells equal addresses apart, for each end of the tuple; 0 where nothing needs to.
-    ends: [u64; 2],
-    /// Outer and inner VLAN and a tunnel's network, where the same addresses talk in another one at the same place;
-    /// else 0. Not always the tag: a frame has it at the trunk and not at the port, and is one conversation all
-    /// the same.
-    networks: [u32; 3],
-    /// Conntrack's, where only it tells equal addresses apart; else 0.
-    zone: u16,
 }
 
 /// All conversations.
@@ -373,42 +359,6 @@ fn begins_anew(conversation: &Conversation, read: &FlowCounters, overflowing: bo
     // Where it is counted was decided when all its hops had entries. They are gone, and may not come again.
     let uncertain = overflowing && !conversation.sightings.iter().any(|sighting| sighting.in_kernel);
     !straggler || uncertain
-}
-
-fn identity<D: Directory>(
-    reference: Tuple,
-    tracked: Option<Tracked>,
-    along: bool,
-    read: &FlowCounters,
-    context: &Context<'_, D>,
-) -> ConversationKey {
-    let end = |source: bool| {
-        let peer = if source { reference.source } else { reference.destination };
-        if peer.address.is_unspecified() {
-            // "This host on this network" (RFC 1122, 3.2.1.3): the hardware address tells which.
-            let [a, b, c, d, e, f] = read.source_mac;
-            return u64::from_be_bytes([1, 0, a, b, c, d, e, f]);
-        }
-        let party = if source == along { read.source.id } else { read.destination.id };
-        if peer.address.is_loopback() && party != EndpointId::HOST {
-            // Every stack has the same ones.
-            return u64::from(context.directory.current(party).0);
-        }
-        if !context.directory.is_ambiguous(peer.address) {
-            return 0;
-        }
-        // After translation a hook sees other addresses, so its parties are not these ends. Tracked alone
-        // says nothing: with bridge netfilter the equal tuples of two bridges are one entry.
-        let translated = tracked.is_some_and(|tracked| tracked.nat() != Nat::None);
-        let endpoint =
-            if translated { context.directory.holder(0, peer.address).unwrap_or(party) } else { party };
-        u64::from(context.directory.current(endpoint).0)
-    };
-    let zone = tracked.filter(Tracked::is_apart).map_or(0, |tracked| tracked.zones[0]);
-    let [source, destination] = if zone == 0 { [end(true), end(false)] } else { [0; 2] };
-    let turned = reference.source > reference.destination;
-    let ends = if turned { [destination, source] } else { [source, destination] };
-    ConversationKey { tuple: reference.normalized(), ends, networks: [0; 3], zone }
 }
 
 /// Brings a conversation up to what is known now.
