@@ -78,8 +78,7 @@ fn is_one_way(conversation: &Conversation, now: u64) -> bool {
     if let Some(answer) = answer
         && of(HopDirection::Forward).any(|one| one.latest.syn != 0)
     {
-        let is_open = of(HopDirection::Forward).any(|one| one.latest.tcp.acknowledged_at != 0);
-        if !is_open && now.saturating_sub(answer) >= UNANSWERED {
+        if !is_open(conversation) && now.saturating_sub(answer) >= UNANSWERED {
             return true;
         }
     }
@@ -88,6 +87,11 @@ fn is_one_way(conversation: &Conversation, now: u64) -> bool {
         let arrived = progress.arrived[1 - sends];
         progress.unanswered[sends] >= SEVERAL && arrived != 0 && last.saturating_sub(arrived) >= UNANSWERED
     })
+}
+
+/// Whether the initiator acknowledged anything.
+fn is_open(conversation: &Conversation) -> bool {
+    conversation.toward(HopDirection::Forward).any(|one| one.latest.tcp.acknowledged_at != 0)
 }
 
 /// Whether it lost, or sent again, one of a hundred of at least a hundred segments of a direction.
@@ -114,7 +118,8 @@ pub fn outcome(conversation: &Conversation, now: u64) -> Option<Outcome> {
         return None;
     }
     match of(conversation, now) {
-        Verdict::Reachable | Verdict::Degraded => Some(Outcome::Established),
+        // The answer may not arrive: the initiator's ACK says that it did.
+        Verdict::Reachable | Verdict::Degraded => is_open(conversation).then_some(Outcome::Established),
         Verdict::OneWay => Some(Outcome::Unanswered),
         Verdict::Refused => Some(Outcome::Refused),
         Verdict::Unanswered => Some(Outcome::Unanswered),
@@ -200,7 +205,11 @@ mod tests {
         let reset = FlowCounters { rst: 1, ..packets(1) };
         let answer = FlowCounters { syn_ack: 1, ..packets(1) };
         assert_eq!(outcome(&conversation(&[(true, syn()), (false, reset)]), 0), Some(Outcome::Refused));
-        assert_eq!(outcome(&conversation(&[(true, syn()), (false, answer)]), 0), Some(Outcome::Established));
+        assert_eq!(
+            outcome(&conversation(&[(true, opened(1)), (false, answer)]), 0),
+            Some(Outcome::Established)
+        );
+        assert_eq!(outcome(&conversation(&[(true, syn()), (false, answer)]), 0), None, "it may not arrive");
         assert_eq!(outcome(&conversation(&[(true, syn())]), UNANSWERED - 1), None, "it may be answered yet");
         assert_eq!(outcome(&conversation(&[(true, syn())]), UNANSWERED), Some(Outcome::Unanswered));
         let joined = conversation(&[(true, packets(3)), (false, packets(3))]);
