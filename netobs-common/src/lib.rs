@@ -6,6 +6,7 @@
 extern crate std;
 
 pub mod counters;
+pub mod drop;
 pub mod endpoint;
 pub mod entry;
 pub mod hook;

@@ -25,6 +25,17 @@ pub const FRAGMENTS: &str = "FRAGMENTS";
 pub const OWNERS: &str = "OWNERS";
 /// Least recently used hash: [`crate::owner::BoundPort`] → [`crate::owner::SocketOwner`].
 pub const PORTS: &str = "PORTS";
+/// Hash: [`crate::drop::DropKey`] → [`crate::drop::DropCounters`].
+pub const DROPS: &str = "DROPS";
+/// Per-CPU hash: [`crate::drop::DropRestKey`] → [`crate::drop::Dropped`].
+pub const DROP_REST: &str = "DROP_REST";
+/// Hash: inode of a network namespace whose drops are counted → 1.
+pub const DROP_NAMESPACES: &str = "DROP_NAMESPACES";
+/// Array by the number of a reason → 1 if it is no drop ([`DROPS_APART`] counts it).
+pub const DROP_REASONS: &str = "DROP_REASONS";
+/// Per-CPU array by the number of a reason → [`crate::drop::Dropped`] that are no drops; then [`APART_NOT_IP`] and
+/// [`APART_UNCOUNTED`].
+pub const DROPS_APART: &str = "DROPS_APART";
 
 /// Interfaces that can be observed at once.
 pub const INTERFACES_CAPACITY: u32 = 4_096;
@@ -46,6 +57,21 @@ pub const FRAGMENTS_CAPACITY: u32 = 4_096;
 pub const OWNERS_CAPACITY: u32 = 16_384;
 /// Bound ports whose owner is remembered.
 pub const PORTS_CAPACITY: u32 = 4_096;
+/// Dropped packets told apart at once.
+pub const DROPS_CAPACITY: u32 = 16_384;
+/// Kinds of dropped packets without detail: namespace × interfaces × reason.
+pub const DROP_REST_CAPACITY: u32 = 1_024;
+/// Network namespaces whose drops are counted.
+pub const DROP_NAMESPACES_CAPACITY: u32 = 4_096;
+/// Reasons whose number is below are looked up; Linux 6.18 has 128. What a module adds of its own
+/// (`SKB_DROP_REASON_SUBSYS_SHIFT`) has numbers from 65,536 up.
+pub const DROP_REASONS_CAPACITY: u32 = 512;
+/// Where [`DROPS_APART`] counts frames that are neither IPv4 nor IPv6.
+pub const APART_NOT_IP: u32 = DROP_REASONS_CAPACITY;
+/// Where [`DROPS_APART`] counts packets that not even [`DROP_REST`] had room for.
+pub const APART_UNCOUNTED: u32 = DROP_REASONS_CAPACITY + 1;
+/// Size of the [`DROPS_APART`] array.
+pub const DROPS_APART_CAPACITY: u32 = DROP_REASONS_CAPACITY + 2;
 /// Size of the [`SPILL`] array.
 pub const SPILL_CAPACITY: u32 =
     2 * crate::endpoint::Kind::COUNT * crate::endpoint::Kind::COUNT * crate::wire::Protocol::COUNT;

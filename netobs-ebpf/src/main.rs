@@ -13,6 +13,8 @@
 mod classify;
 mod clock;
 mod count;
+mod drop;
+mod dropped;
 mod exact;
 mod fragment;
 mod inner;
@@ -28,8 +30,8 @@ mod tunnel;
 
 use aya_ebpf::{
     bindings::TC_ACT_UNSPEC,
-    macros::{cgroup_sock, cgroup_sock_addr, classifier},
-    programs::{SockAddrContext, SockContext, TcContext},
+    macros::{btf_tracepoint, cgroup_sock, cgroup_sock_addr, classifier},
+    programs::{BtfTracePointContext, SockAddrContext, SockContext, TcContext},
 };
 use netobs_common::hook::Hook;
 
@@ -97,6 +99,13 @@ pub fn netobs_connect4(ctx: SockAddrContext) -> i32 {
 pub fn netobs_connect6(ctx: SockAddrContext) -> i32 {
     owner::opened(&ctx);
     ALLOW
+}
+
+/// The kernel gives a packet up, in whatever network namespace.
+#[btf_tracepoint(function = "kfree_skb")]
+pub fn netobs_drop(ctx: BtfTracePointContext) -> i32 {
+    drop::observe(&ctx);
+    0
 }
 
 /// The helpers used are GPL-only; this section says so to the kernel.

@@ -6,18 +6,21 @@ use aya_ebpf::{
 };
 use netobs_common::{
     counters::{Counters, FlowCounters, PathCounters},
+    drop::{DropCounters, DropKey, DropRestKey, Dropped},
     endpoint::Party,
     inner::InnerKey,
     interface::Interface,
     key::{AddressKey, Datagram, FlowKey, FragmentKey, PathKey, PrefixKey, SkipKey},
     maps::{
-        ADDRESSES_CAPACITY, FLOWS_CAPACITY, FRAGMENTS_CAPACITY, INNER_CAPACITY, INTERFACES_CAPACITY,
+        ADDRESSES_CAPACITY, DROP_NAMESPACES_CAPACITY, DROP_REASONS_CAPACITY, DROP_REST_CAPACITY,
+        DROPS_APART_CAPACITY, DROPS_CAPACITY, FLOWS_CAPACITY, FRAGMENTS_CAPACITY, INNER_CAPACITY, INTERFACES_CAPACITY,
         OWNERS_CAPACITY, PATHS_CAPACITY, PORTS_CAPACITY, PREFIXES_CAPACITY, SKIPS_CAPACITY, SPILL_CAPACITY,
     },
     owner::{BoundPort, SocketOwner},
 };
 
 use crate::{
+    drop::DropScratch,
     interface::{KNOWN_CAPACITY, Known},
     scratch::Scratch,
 };
@@ -83,3 +86,26 @@ pub(crate) static OWNERS: LruHashMap<u64, SocketOwner> = LruHashMap::with_max_en
 /// A cache as well, since nothing says when a port is given back: the next one to bind it overwrites.
 #[map]
 pub(crate) static PORTS: LruHashMap<BoundPort, SocketOwner> = LruHashMap::with_max_entries(PORTS_CAPACITY, 0);
+
+/// As [`FLOWS`]: one table for all CPUs with atomic adds.
+#[map]
+pub(crate) static DROPS: HashMap<DropKey, DropCounters> = HashMap::with_max_entries(DROPS_CAPACITY, 0);
+
+/// Per CPU: what has no detail is what comes in masses. The kernel does not run a program that is running on this CPU
+/// already, so plain adds are exact.
+#[map]
+pub(crate) static DROP_REST: PerCpuHashMap<DropRestKey, Dropped> =
+    PerCpuHashMap::with_max_entries(DROP_REST_CAPACITY, 0);
+
+#[map]
+pub(crate) static DROP_NAMESPACES: HashMap<u32, u8> = HashMap::with_max_entries(DROP_NAMESPACES_CAPACITY, 0);
+
+#[map]
+pub(crate) static DROP_REASONS: Array<u32> = Array::with_max_entries(DROP_REASONS_CAPACITY, 0);
+
+#[map]
+pub(crate) static DROPS_APART: PerCpuArray<Dropped> = PerCpuArray::with_max_entries(DROPS_APART_CAPACITY, 0);
+
+/// One entry: see [`DropScratch`].
+#[map]
+pub(crate) static DROP_SCRATCH: PerCpuArray<DropScratch> = PerCpuArray::with_max_entries(1, 0);

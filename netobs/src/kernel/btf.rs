@@ -1,4 +1,5 @@
-//! The kernel's description of its own types (BTF) → where a member stands in a structure. No I/O.
+//! The kernel's description of its own types (BTF) → where a member stands in a structure, what the words of an
+//! enumeration are, how many arguments a function has. No I/O.
 //!
 //! Rust programs carry no relocations, so what the kernel side reads of the kernel's structures is resolved
 //! here when it is loaded. Format: Documentation/bpf/btf.rst of Linux 6.18,
@@ -9,6 +10,11 @@ use std::collections::HashMap;
 const MAGIC: u16 = 0xeb9f;
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
+const POINTER: u32 = 2;
+const ENUMERATION: u32 = 6;
+const TYPEDEF: u32 = 8;
+const FUNCTION: u32 = 13;
+const ENUMERATION_64: u32 = 19;
 /// `typedef`, `volatile`, `const`, `restrict`, `type_tag`: another name for a type.
 const OTHER_NAMES: [u32; 5] = [8, 9, 10, 11, 18];
 /// How deep structures without a name, and names for names, may be nested; the kernel's are 4 deep.
@@ -25,6 +31,7 @@ pub(super) struct Btf<'a> {
 
 #[derive(Clone, Copy, Debug)]
 struct Type<'a> {
+    name: u32,
     info: u32,
     of: u32,
     members: &'a [u8],
@@ -67,7 +74,7 @@ impl<'a> Btf<'a> {
                 _ => return None,
             };
             let members = rest.get(12..12 + follows)?;
-            let found = Type { info, of, members };
+            let found = Type { name, info, of, members };
             btf.types.push(found);
             if found.kind() == STRUCT {
                 let number = u32::try_from(btf.types.len()).ok()?;
@@ -89,6 +96,44 @@ impl<'a> Btf<'a> {
             number = of;
         }
         (bits % 8 == 0).then_some(bits / 8)
+    }
+
+    /// Bytes of a structure.
+    #[must_use]
+    pub(super) fn size(&self, structure: &str) -> Option<u32> {
+        let number = *self.structures.get(structure.as_bytes())?;
+        Some(self.structure(number)?.of)
+    }
+
+    /// The words of an enumeration and their numbers.
+    #[must_use]
+    pub(super) fn enumeration(&self, name: &str) -> Option<Vec<(&'a str, u32)>> {
+        let found = self.named(name, &[ENUMERATION, ENUMERATION_64])?;
+        let width = if found.kind() == ENUMERATION { 8 } else { 12 };
+        let words = found.members.chunks_exact(width).map(|member| {
+            let word = std::str::from_utf8(self.text(word(member, 0)?)?).ok()?;
+            Some((word, self::word(member, 4)?))
+        });
+        words.collect()
+    }
+
+    /// How many arguments a function has that a name stands for, or for a pointer to it.
+    #[must_use]
+    pub(super) fn arguments(&self, name: &str) -> Option<u32> {
+        let mut found = self.named(name, &[TYPEDEF])?;
+        for _ in 0..DEEPEST {
+            match found.kind() {
+                FUNCTION => return Some(found.info & 0xffff),
+                TYPEDEF | POINTER => found = *self.types.get(found.of.checked_sub(1)? as usize)?,
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    fn named(&self, name: &str, kinds: &[u32]) -> Option<Type<'a>> {
+        let is_it = |one: &&Type<'a>| kinds.contains(&one.kind()) && self.text(one.name) == Some(name.as_bytes());
+        self.types.iter().find(is_it).copied()
     }
 
     /// A member's distance in bits and its type, looked for in members without a name too.
@@ -193,6 +238,27 @@ mod tests {
         let bytes = described(&fields);
         let btf = Btf::parse(&bytes).unwrap();
         assert_eq!((btf.offset("outer", &["wanted"]), btf.offset("outer", &["flag"])), (Some(4), None));
+    }
+
+    #[test]
+    fn the_words_of_an_enumeration_have_the_numbers_written_there() {
+        // `outer` = 7, `wanted` = 9; then the same as an enumeration of 64 bits.
+        let narrow = described(&[7, kind(ENUMERATION, 2), 4, 1, 7, 13, 9]);
+        let wide = described(&[7, kind(ENUMERATION_64, 2), 8, 1, 7, 0, 13, 9, 0]);
+        for bytes in [narrow, wide] {
+            let btf = Btf::parse(&bytes).unwrap();
+            assert_eq!(btf.enumeration("inner"), Some(vec![("outer", 7), ("wanted", 9)]));
+            assert_eq!(btf.enumeration("outer"), None, "a word is no enumeration");
+        }
+    }
+
+    #[test]
+    fn the_arguments_of_a_function_are_counted_through_names_and_pointers() {
+        // `wanted` (1) is a pointer (2) to a function of three arguments (3).
+        let bytes =
+            described(&[13, kind(TYPEDEF, 0), 2, 0, kind(POINTER, 0), 3, 0, kind(FUNCTION, 3), 0, 0, 0, 0, 0, 0, 0]);
+        let btf = Btf::parse(&bytes).unwrap();
+        assert_eq!((btf.arguments("wanted"), btf.arguments("outer")), (Some(3), None));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use netobs_common::{
     pod,
 };
 
-use super::Kernel;
+use super::{Kernel, drops::Drops};
 
 /// One reading of all tables. Counters since the agent's start, never since the last reading.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub struct Drain {
     pub skips: HashMap<SkipKey, Counters>,
     /// What neither flow table nor path counters could take, by [`netobs_common::maps::spill_index`].
     pub spill: Vec<(u32, Counters)>,
+    /// What the kernel dropped.
+    pub drops: Drops,
     /// How full the tables are.
     pub fill: Vec<Fill>,
 }
@@ -66,7 +68,9 @@ impl Kernel {
             entries: self.written_addresses.len() as u64,
             capacity: u64::from(netobs_common::maps::ADDRESSES_CAPACITY),
         });
-        self.read_spill(drain)
+        self.read_spill(drain)?;
+        // Last: what was dropped has been seen at the hops before, and is then in both readings.
+        self.drain_drops(&mut drain.drops, &mut drain.fill)
     }
 
     /// Takes a flow sighting out of the table, with what it held at that moment.

@@ -23,6 +23,7 @@ use netobs_common::{
 use super::{
     EGRESS, INGRESS,
     attach::{AttachMode, Attachments},
+    drops::{self, DropTables},
     layout, object,
     table::Table,
 };
@@ -50,6 +51,7 @@ pub struct Kernel {
     pub(super) spill: PerCpuArray<MapData, [u8; SPILL_SIZE]>,
     pub(super) interfaces: HashMap<MapData, u32, [u8; size_of::<Interface>()]>,
     pub(super) inner: HashMap<MapData, [u8; size_of::<InnerKey>()], [u8; size_of::<Interface>()]>,
+    pub(super) drops: DropTables,
     /// Whether this kernel says where a device keeps its namespace.
     pub(super) knows_devices: bool,
     /// Written after every change of `interfaces`, with its number.
@@ -76,11 +78,13 @@ impl Kernel {
         let layout = layout::task(options.own_network);
         let device = layout::device();
         let inner_layout = device.unwrap_or_default();
+        let (drop_layout, described) = drops::described();
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(maps::FLOWS, options.max_flows)
             .override_global("COARSE_CLOCK", &coarse_clock, true)
             .override_global("TASK_LAYOUT", pod::bytes(&layout), true)
             .override_global("DEVICE_LAYOUT", pod::bytes(&inner_layout), true)
+            .override_global("DROP_LAYOUT", pod::bytes(&drop_layout), true)
             .load(object)
             .context("loading the kernel side")?;
         for name in [INGRESS, EGRESS] {
@@ -104,6 +108,7 @@ impl Kernel {
             spill: take(maps::SPILL)?.try_into()?,
             interfaces: take(maps::INTERFACES)?.try_into()?,
             inner: take(maps::INNER)?.try_into()?,
+            drops: DropTables::new(&mut take, described)?,
             knows_devices: device.is_some(),
             generation: (take(maps::GENERATION)?.try_into()?, 0),
             addresses: take(maps::ADDRESSES)?.try_into()?,

@@ -5,6 +5,7 @@ mod btf;
 mod cleanup;
 mod clsact;
 mod drain;
+mod drops;
 mod inside;
 mod layout;
 mod load;
@@ -20,6 +21,7 @@ mod write;
 pub use attach::{AttachMode, Attached};
 pub use cleanup::cleanup;
 pub use drain::{Drain, Fill};
+pub use drops::Drops;
 pub use load::{Kernel, Options};
 
 /// The programs, as they are called in the kernel: what a leftover filter is told by.

@@ -9,6 +9,7 @@ use std::{
 
 const LOOKUP_ELEM: libc::c_long = 1;
 const DELETE_ELEM: libc::c_long = 3;
+const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const PROG_QUERY: libc::c_long = 16;
 const LOOKUP_AND_DELETE_ELEM: libc::c_long = 21;
 const LOOKUP_BATCH: libc::c_long = 24;
@@ -53,6 +54,35 @@ struct QueryAttributes {
     link_ids: u64,
     link_attach_flags: u64,
     revision: u64,
+}
+
+/// The `info` member of `union bpf_attr`.
+#[repr(C)]
+#[derive(Default)]
+struct InfoAttributes {
+    bpf_fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// Where `struct bpf_prog_info` has `recursion_misses` (Linux 5.12; what comes before it never moves).
+const RECURSION_MISSES: usize = 208;
+
+/// How often a program was not run, because it was running on the same CPU already.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn missed(program: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut info = [0_u64; RECURSION_MISSES / 8 + 1];
+    let mut attributes = InfoAttributes {
+        bpf_fd: program.as_raw_fd().cast_unsigned(),
+        info_len: size_of_val(&info) as u32,
+        info: info.as_mut_ptr() as u64,
+    };
+    // SAFETY: the pointer leads to as many bytes as `info_len` says, which outlive the call; all zero, they ask for
+    // none of the lists that the kernel would write elsewhere.
+    unsafe { bpf(OBJ_GET_INFO_BY_FD, (&raw mut attributes).cast(), size_of::<InfoAttributes>()) }?;
+    Ok(info[RECURSION_MISSES / 8])
 }
 
 /// `BPF_TCX_INGRESS` and `BPF_TCX_EGRESS` of `enum bpf_attach_type`.

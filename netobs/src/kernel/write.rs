@@ -64,7 +64,7 @@ impl Kernel {
 
 /// Removes what is not wanted, then writes what is new or different. What the kernel refuses is not
 /// remembered as written, so it is tried again the next time.
-fn reconcile<K: Ord + Copy, V: PartialEq + Copy>(
+pub(super) fn reconcile<K: Ord + Copy, V: PartialEq + Copy>(
     written: &mut BTreeMap<K, V>,
     wanted: BTreeMap<K, V>,
     mut write: impl FnMut(&K, Option<&V>) -> Result<(), MapError>,
