@@ -1,7 +1,6 @@
 //! A packet the kernel gives up → counted, if that was in a network namespace of ours and is a drop at all.
 //!
-//! The tracepoint is the whole machine's, and passes every socket buffer that is freed for a reason. What is not
-//! ours, and what is no drop, is told by as few reads as can be.
+//! The tracepoint is the whole machine's: what is not ours is told by as few reads as can be.
 
 use aya_ebpf::{bindings::BPF_NOEXIST, programs::BtfTracePointContext};
 use netobs_common::{
@@ -16,7 +15,7 @@ use netobs_common::{
 use crate::{
     clock,
     count::add,
-    dropped::{self, Buffer, Dropped, member, read},
+    dropped::{self, Buffer, Copied, Dropped, member, read},
     maps::{DROP_NAMESPACES, DROP_REASONS, DROP_REST, DROP_SCRATCH, DROPS, DROPS_APART},
 };
 
@@ -29,6 +28,7 @@ const FIRST_INODE: u32 = 0xefff_fff0;
 #[repr(C)]
 pub(crate) struct DropScratch {
     buffer: Buffer,
+    copied: Copied,
     headers: Headers,
     key: DropKey,
     rest: DropRestKey,
@@ -53,13 +53,13 @@ pub(crate) fn observe(ctx: &BtfTracePointContext) {
     }
     let protocol = EtherType(u16::from_be(member(&scratch.buffer, layout.protocol)));
     if !matches!(protocol, EtherType::IPV4 | EtherType::IPV6) {
-        // Messages between processes of the kernel are socket buffers too, and on no device.
+        // Messages between processes are socket buffers too, and on no device.
         if scratch.key.device != 0 {
             apart(APART_NOT_IP, Count { packets: 1, bytes: u64::from(length(scratch, &layout)) });
         }
         return;
     }
-    let packet = Dropped::of(&scratch.buffer, &layout);
+    let packet = Dropped::of(&scratch.buffer, &layout, &raw mut scratch.copied);
     let length = packet.as_ref().map_or_else(|| length(scratch, &layout), |packet| packet.length());
     let count = Count { packets: 1, bytes: u64::from(length) };
     if DROP_REASONS.get(reason).is_some_and(|benign| *benign != 0) {

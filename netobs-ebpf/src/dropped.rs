@@ -66,8 +66,15 @@ pub(crate) fn read<T>(structure: u64, offset: u32) -> Option<T> {
     unsafe { aya_ebpf::helpers::bpf_probe_read_kernel(field) }.ok()
 }
 
+/// The most bytes that are asked for at once.
+const WIDEST: usize = 32;
+
+/// Where a packet's bytes are copied to: on the stack the verifier refuses reads at odd offsets.
+pub(crate) type Copied = [u8; WIDEST];
+
 /// A packet from its network header on.
 pub(crate) struct Dropped {
+    copied: *mut Copied,
     /// Where that is.
     start: u64,
     /// Bytes from there to the packet's end.
@@ -80,7 +87,7 @@ pub(crate) struct Dropped {
 impl Dropped {
     /// The packet of a buffer; `None` where nobody has said where its network header is.
     #[inline(always)]
-    pub(crate) fn of(buffer: &Buffer, layout: &DropLayout) -> Option<Self> {
+    pub(crate) fn of(buffer: &Buffer, layout: &DropLayout, copied: *mut Copied) -> Option<Self> {
         let head = member::<u64>(buffer, layout.head);
         let data = member::<u64>(buffer, layout.data);
         let length = member::<u32>(buffer, layout.length);
@@ -94,7 +101,7 @@ impl Dropped {
         if network == 0 || length > 1 << 20 || linear > length {
             return None;
         }
-        Some(Self { start: head.wrapping_add(u64::from(network)), length, linear })
+        Some(Self { copied, start: head.wrapping_add(u64::from(network)), length, linear })
     }
 }
 
@@ -109,6 +116,11 @@ impl Packet for Dropped {
         if offset > FURTHEST || (offset + N) as u32 > self.linear {
             return None;
         }
-        read(self.start, offset as u32)
+        const { assert!(N <= WIDEST) };
+        let from = self.start.wrapping_add(offset as u64) as *const _;
+        // SAFETY: there is room for the `N` bytes asked for; the helper checks the address.
+        let result = unsafe { bpf_probe_read_kernel(self.copied.cast(), N as u32, from) };
+        // SAFETY: as above, and an array of bytes has no alignment.
+        (result == 0).then(|| unsafe { self.copied.cast::<[u8; N]>().read_unaligned() })
     }
 }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod conntrack;
+mod drops;
 mod elsewhere;
 mod first_processes;
 mod hidden;

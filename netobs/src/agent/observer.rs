@@ -12,7 +12,7 @@ use netobs_common::endpoint::EndpointId;
 
 use super::{
     conntrack::Tracker,
-    elsewhere,
+    drops, elsewhere,
     hidden::Hidden,
     inside::Inside,
     placement::Placed,
@@ -23,7 +23,7 @@ use super::{
     tunnels::Underlay,
 };
 use crate::{
-    collector::{Clock, Collector, Names, Reading},
+    collector::{Clock, Collector, DropReading, Names, Reading},
     failure,
     host::{
         environment,
@@ -59,6 +59,7 @@ pub(super) struct Observer {
     own_cgroup: String,
     pub(super) kernel: Kernel,
     pub(super) owners: Result<(), Arc<str>>,
+    pub(super) drops: drops::Watch,
     sockets: Sockets,
     drain: Drain,
     pub(super) facts: Facts,
@@ -127,6 +128,8 @@ impl Observer {
         if let Err(why) = &owners {
             tracing::warn!(%why, "owners of host sockets stay unknown");
         }
+        let mut collector = Collector::default();
+        let drops = drops::Watch::start(&mut kernel, &mut collector, own_namespace);
         let node = nix::sys::utsname::uname()?;
         let mut observer = Self {
             settings: settings.clone(),
@@ -135,6 +138,7 @@ impl Observer {
             own_cgroup: std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default(),
             kernel,
             owners,
+            drops,
             sockets: Sockets::new(),
             drain: Drain::default(),
             facts: Facts::default(),
@@ -156,7 +160,7 @@ impl Observer {
             inside: Inside::default(),
             namespaces_read: Instant::now(),
             registry: Registry::default(),
-            collector: Collector::default(),
+            collector,
             placed: BTreeMap::new(),
             waiting: VecDeque::new(),
             deferred: BTreeMap::new(),
@@ -357,6 +361,7 @@ impl Observer {
             statements: &self.statements,
         };
         self.registry.observe(&observed, Instant::now());
+        self.watch_namespaces();
         self.place_all();
         self.place_waiting();
         self.write();
@@ -397,6 +402,11 @@ impl Observer {
             paths: &self.drain.paths,
             skips: &self.drain.skips,
             spill: &self.drain.spill,
+            drops: DropReading {
+                detailed: &self.drain.drops.detailed,
+                rest: &self.drain.drops.rest,
+                apart: &self.drain.drops.apart,
+            },
             now,
         };
         self.collector.read(&reading, &names, tracker.translations());
@@ -406,6 +416,8 @@ impl Observer {
         }
         self.collector.settle(&names, now);
         make_room(&mut self.collector, &mut self.kernel, &self.drain, &names, now)?;
+        drops::make_room(&mut self.collector, &mut self.kernel, &self.drain, &names, tracker, now)?;
+        self.drops.ask(&mut self.collector).await;
         processes::ask(&mut self.collector, &self.kernel, &names);
 
         let interval = Duration::from_nanos(now.saturating_sub(self.before).max(1));
@@ -415,6 +427,7 @@ impl Observer {
         if !looks {
             self.collector.forget_rows();
         }
+        let dropped = self.collector.drop_rows(&names, clock);
         let totals = self.collector.totals(&names);
         self.collector.flows.close_tick();
         // Without the interfaces' own counters there is nothing to compare with, and the rest goes on.
@@ -422,7 +435,7 @@ impl Observer {
         publish::baselines(&mut self.placed, &self.collector, &self.facts, &counted);
         let health = publish::health(self, tracker.state(), &self.drain, &counted);
         self.tick_seconds = began.elapsed().as_secs_f64();
-        Ok(publish::report(self, &hidden, (clock.wall, interval), flows, totals, health))
+        Ok(publish::report(self, &hidden, (clock.wall, interval), (flows, dropped), totals, health))
     }
 }
 

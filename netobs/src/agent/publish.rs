@@ -19,8 +19,8 @@ use crate::{
     },
     kernel::Drain,
     report::{
-        ConntrackUse, FlowRow, Health, InterfaceCounts, InterfaceState, MapUse, Report, SourceState, Totals,
-        Unseen,
+        ConntrackUse, DropRow, FlowRow, Health, InterfaceCounts, InterfaceState, MapUse, Report, SourceState,
+        Totals, Unseen,
     },
     runtime::{facts::RuntimeState, guests::read::LibvirtState},
     settings::CriSocket,
@@ -62,6 +62,9 @@ pub(super) fn health(observer: &Observer, tracked: State, drain: &Drain, counted
         capacity: fill.capacity,
     });
     let lost = observer.health.iter().map(|(source, health)| (*source, health.counts().losses));
+    let drops = &observer.collector.drops;
+    let details = drops.without_detail() + drops.apart().get("uncounted").copied().unwrap_or(0);
+    let lost = lost.chain([("drop_details", details), ("drops", drain.drops.missed)]);
     let mut attach: Vec<_> = observer.placed.values().map(|one| one.attached).collect();
     attach.sort_unstable();
     attach.dedup();
@@ -154,6 +157,10 @@ fn sources(observer: &Observer, conntrack: State) -> Vec<SourceState> {
         (None, true) => ("ready", None),
         (Some(why), true) => ("failing", Some(Arc::clone(why))),
     };
+    let drops = match &observer.drops.seen {
+        Ok(()) => ("ready", None),
+        Err(why) => ("failing", Some(Arc::clone(why))),
+    };
     let kubernetes = runtime(observer.settings.kubeconfig.is_asked(), observer.cluster_state.as_ref());
     let (libvirt, monitors) = guests(observer);
     let state = |source, (state, detail)| SourceState { source, state, detail };
@@ -161,6 +168,7 @@ fn sources(observer: &Observer, conntrack: State) -> Vec<SourceState> {
         state("conntrack", conntrack),
         state("cri", cri),
         state("docker", docker),
+        state("drops", drops),
         state("kubernetes_api", kubernetes),
         state("inside", inside),
         state("libvirt", libvirt),
@@ -244,7 +252,7 @@ pub(super) fn report(
     observer: &Observer,
     hidden: &HashSet<EndpointId>,
     (time, interval): (Timestamp, Duration),
-    flows: Option<Vec<Arc<FlowRow>>>,
+    (flows, drops): (Option<Vec<Arc<FlowRow>>>, Vec<DropRow>),
     totals: Totals,
     health: Health,
 ) -> Report {
@@ -260,6 +268,7 @@ pub(super) fn report(
         links,
         lists_flows: flows.is_some(),
         flows: flows.unwrap_or_default(),
+        drops,
         totals,
         health,
     }

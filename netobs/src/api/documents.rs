@@ -32,6 +32,11 @@ pub(super) fn endpoints(report: &Report) -> anyhow::Result<Bytes> {
     json(&Endpoints { head: report.head(), endpoints: &report.endpoints })
 }
 
+/// `/api/v1/drops`.
+pub(super) fn drops(report: &Report) -> anyhow::Result<Bytes> {
+    json(&report.drops_document())
+}
+
 /// `/api/v1/status`.
 pub(super) fn status(report: &Report) -> anyhow::Result<Bytes> {
     json(&report.status_document())

@@ -53,6 +53,7 @@ fn api() -> Router<Arc<Faces>> {
         .route("/api/v1/flows", get(flows))
         .route("/api/v1/flows/follow", get(follow))
         .route("/api/v1/map", get(map))
+        .route("/api/v1/drops", get(drops))
         .route("/api/v1/status", get(status))
         .fallback(not_found)
 }
@@ -63,6 +64,7 @@ async fn front() -> &'static str {
      /api/v1/flows         conversations, the busiest first; ?endpoint= &kind= &path= &verdict= &address= &port= &limit=\n\
      /api/v1/flows/follow  one line for each conversation that changes; the same filters\n\
      /api/v1/map           who hangs where on this host, and what flows between them\n\
+     /api/v1/drops         packets the kernel dropped: who to whom, why, and where they were seen last\n\
      /api/v1/status        what the agent sees of this host, and what it does not\n\
      /healthz  /readyz     is it alive, has it begun to observe\n\n\
      Metrics are on a port of their own (--metrics-listen). `netobs top` shows the same on a terminal.\n"
@@ -105,6 +107,10 @@ async fn endpoints(State(faces): Shared) -> Response {
 
 async fn map(State(faces): Shared) -> Response {
     body("application/json", faces.map().await)
+}
+
+async fn drops(State(faces): Shared) -> Response {
+    body("application/json", faces.drops().await)
 }
 
 async fn status(State(faces): Shared) -> Response {

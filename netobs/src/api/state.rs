@@ -38,6 +38,7 @@ pub struct Faces {
     endpoints: Cache,
     flows: Cache,
     map: Cache,
+    drops: Cache,
     status: Cache,
     open_metrics: Cache,
     classic: Cache,
@@ -57,6 +58,7 @@ impl Faces {
             endpoints: Cache::default(),
             flows: Cache::default(),
             map: Cache::default(),
+            drops: Cache::default(),
             status: Cache::default(),
             open_metrics: Cache::default(),
             classic: Cache::default(),
@@ -70,7 +72,7 @@ impl Faces {
         let mut reports = self.reports.clone();
         while let Some(current) = reports.next().await {
             self.pulse.beat(Instant::now());
-            let bodies = [&self.endpoints, &self.flows, &self.map, &self.status];
+            let bodies = [&self.endpoints, &self.flows, &self.map, &self.drops, &self.status];
             for cache in bodies.into_iter().chain([&self.open_metrics, &self.classic]) {
                 cache.expire(&current);
             }
@@ -111,6 +113,10 @@ impl Faces {
 
     pub(super) async fn map(&self) -> anyhow::Result<Bytes> {
         self.map.get(&self.reports.with_flows().await?, |report| documents::map(&report)).await
+    }
+
+    pub(super) async fn drops(&self) -> anyhow::Result<Bytes> {
+        self.drops.get(&self.report(), |report| documents::drops(&report)).await
     }
 
     pub(super) async fn status(&self) -> anyhow::Result<Bytes> {

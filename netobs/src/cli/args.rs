@@ -42,6 +42,8 @@ pub enum Command {
     Endpoints(EndpointsArgs),
     /// Show flows now, or as they change
     Flows(FlowsArgs),
+    /// Show packets the kernel dropped: who to whom, why, and where they were seen last
+    Drops(DropsArgs),
     /// Draw this host: who hangs where, and what flows between them
     Map(MapArgs),
     /// Say what this kernel, these privileges and these sockets allow, what is missing, and what to do
@@ -169,6 +171,18 @@ impl FilterArgs {
             limit: self.limit,
         }
     }
+}
+
+/// `netobs drops`.
+#[derive(Args, Debug)]
+pub struct DropsArgs {
+    /// How it is printed; jsonl has one row a line [default: table, with --follow jsonl]
+    #[arg(short, long, value_enum)]
+    pub output: Option<StreamOutput>,
+
+    /// Go on, and print a row each time more is dropped
+    #[arg(short, long)]
+    pub follow: bool,
 }
 
 /// `netobs map`.

@@ -11,7 +11,7 @@ use crate::{
     export,
     failure::Failure,
     map::MapDocument,
-    report::{EndpointsDocument, FlowsDocument, StatusDocument},
+    report::{DropsDocument, EndpointsDocument, FlowsDocument, StatusDocument},
 };
 
 pub(super) fn run(arguments: &DocsArgs) -> anyhow::Result<()> {
@@ -44,6 +44,7 @@ fn documents() -> anyhow::Result<Vec<(String, String)>> {
         ("commands.md".to_owned(), commands_document::commands()),
         ("schema/endpoints.json".to_owned(), schema::<EndpointsDocument>()?),
         ("schema/flows.json".to_owned(), schema::<FlowsDocument>()?),
+        ("schema/drops.json".to_owned(), schema::<DropsDocument>()?),
         ("schema/map.json".to_owned(), schema::<MapDocument>()?),
         ("schema/status.json".to_owned(), schema::<StatusDocument>()?),
         ("schema/doctor.json".to_owned(), schema::<DoctorDocument>()?),

@@ -6,6 +6,7 @@ mod cleanup;
 mod commands_document;
 mod docs;
 mod doctor;
+mod drops;
 mod endpoints;
 mod flows;
 mod logging;
@@ -72,6 +73,7 @@ fn run(engine: Engine, cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Top(arguments) => top::run(engine, cli, arguments)?,
         Command::Endpoints(arguments) => endpoints::run(cli, arguments)?,
         Command::Flows(arguments) => flows::run(engine, cli, arguments)?,
+        Command::Drops(arguments) => drops::run(cli, arguments)?,
         Command::Map(arguments) => map::run(cli, arguments)?,
         Command::Doctor(arguments) => return doctor::run(cli, arguments),
         Command::Cleanup => cleanup::run(engine, cli)?,

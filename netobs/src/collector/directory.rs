@@ -118,6 +118,12 @@ impl<'a> Names<'a> {
         self.registry.lookup(0, address) == Some(EndpointId::HOST)
     }
 
+    /// Whether an address lies in no network on this host's own side.
+    #[must_use]
+    pub fn is_outside(&self, address: IpAddr) -> bool {
+        !self.registry.is_inner(address)
+    }
+
     /// Endpoints now, by kind, mode (the bare word) and runtime.
     #[must_use]
     pub fn endpoints_by_kind(&self) -> BTreeMap<(KindName, Arc<str>, Arc<str>), u64> {

@@ -3,6 +3,8 @@
 
 mod coverage;
 mod directory;
+mod dropping;
+mod drops;
 mod rows;
 
 use std::{
@@ -22,6 +24,7 @@ use netobs_common::{
 
 pub use coverage::{Baseline, Coverage, in_our_bytes};
 pub use directory::Names;
+pub use drops::DropReading;
 
 use crate::{
     evidence::{pairs::Pairs, verdict},
@@ -49,6 +52,8 @@ pub struct Reading<'a> {
     pub skips: &'a HashMap<SkipKey, Counters>,
     /// What neither flow table nor path counters could take.
     pub spill: &'a [(u32, Counters)],
+    /// What the kernel dropped.
+    pub drops: DropReading<'a>,
     /// Nanoseconds of the monotonic clock just before the reading.
     pub now: u64,
 }
@@ -76,6 +81,8 @@ pub struct Collector {
     pub flows: FlowTable,
     /// Interfaces by number.
     pub interfaces: Interfaces,
+    /// What the kernel dropped.
+    pub drops: drops::Drops,
     ledger: Ledger,
     overflow: Overflow,
     overflowing: bool,
@@ -118,6 +125,7 @@ impl Collector {
             ledger.book_overflow(labels, parties, counters, names);
         });
         self.overflowing = now_overflowing;
+        self.read_drops(&reading.drops, names, translations);
         self.book(names);
         self.book_spill(reading.spill, names);
         self.see(reading);
@@ -264,6 +272,12 @@ impl Collector {
                 pairs.tell(ends, labels.into(), verdict, last, now);
             }
         }
+        for (ends, labels, class, last) in self.drops.pairs() {
+            if ends[1] != EndpointId::GROUP {
+                pairs.tell(ends, labels, verdict::of_class(class), last, now);
+            }
+        }
+        self.ledger.totals.dropped_apart.clone_from(self.drops.apart());
         self.ledger.flows(alive);
         self.ledger.pairs(pairs.count());
         if now.saturating_sub(self.forgot_workloads) >= FORGET_EVERY {

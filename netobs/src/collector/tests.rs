@@ -1,6 +1,7 @@
 //! The judging middle as a whole, on a made-up host: packets that travel ways in, reports out.
 
 mod apart;
+mod dropping;
 mod host;
 mod journey;
 mod kernel;

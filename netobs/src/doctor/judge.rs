@@ -39,6 +39,7 @@ pub fn lacking(capabilities: Capabilities) -> Vec<&'static str> {
 pub fn checks(findings: &Findings) -> Vec<Check> {
     let environment = &findings.environment;
     let mut all = vec![kernel(environment), btf(environment), attach(findings)];
+    all.push(drops(findings));
     all.extend(capabilities(environment));
     all.extend([
         memlock(environment),
@@ -79,6 +80,19 @@ fn btf(environment: &Environment) -> Check {
         if environment.btf { (Ok, "/sys/kernel/btf/vmlinux") } else { (Missing, "nothing") };
     let fix = "boot a kernel with CONFIG_DEBUG_INFO_BTF=y; in a container, mount /sys";
     check("btf", status, found, "kernel events: drops with their reasons", fix)
+}
+
+fn drops(findings: &Findings) -> Check {
+    let own = findings.environment.capabilities;
+    let traces = own.has(Capabilities::PERFMON) || own.has(Capabilities::SYS_ADMIN);
+    let (status, found) = match findings.drop_reasons {
+        Result::Ok(reasons) if traces => (Ok, format!("{reasons} reasons, by the kernel's own names")),
+        Result::Ok(_) => (Degraded, "told by the kernel, and CAP_PERFMON is not held".to_owned()),
+        Err(why) => (Degraded, why.to_owned()),
+    };
+    let fix = "run Linux 5.17 or later with CONFIG_DEBUG_INFO_BTF=y, as root or with CAP_PERFMON; without, everything \
+               else goes on";
+    check("drops", status, found, "packets the kernel drops, with their reasons", fix)
 }
 
 fn attach(findings: &Findings) -> Check {
@@ -302,6 +316,7 @@ mod tests {
                 },
             },
             tcx: Some(true),
+            drop_reasons: Result::Ok(128),
             socket: "/run/netobs/netobs.sock".into(),
             agent: Occupant::Alive(Some(7)),
             docker_socket: Some("/var/run/docker.sock".into()),
@@ -352,6 +367,7 @@ mod tests {
         assert_eq!(
             not_ok(&user),
             [
+                ("drops".into(), Degraded),
                 ("cap_net_admin".into(), Missing),
                 ("cap_bpf".into(), Missing),
                 ("cap_perfmon".into(), Missing),
@@ -377,12 +393,14 @@ mod tests {
     fn what_is_configured_and_broken_is_missing_and_what_is_absent_is_degraded() {
         let mut bare = findings();
         bare.environment.btf = false;
+        bare.drop_reasons = Err("this kernel does not describe its own structures");
         bare.environment.mounts = Mounts::default();
         bare.environment.settings = Settings::default();
         bare.docker = Answer::Absent;
         bare.agent = Occupant::Nobody;
         let expected = [
             ("btf", Missing),
+            ("drops", Degraded),
             ("bpffs", Degraded),
             ("cgroup2", Degraded),
             ("conntrack", Degraded),

@@ -17,7 +17,7 @@ use crate::{
     api::{Occupant, occupant},
     failure::{self, flatten},
     host::environment::{self, Environment},
-    runtime,
+    kernel, runtime,
     settings::{CriSocket, Settings},
 };
 
@@ -31,6 +31,8 @@ pub struct Findings {
     pub environment: Environment,
     /// Whether the kernel knows TCX; `None` if this process may not ask.
     pub tcx: Option<bool>,
+    /// How many reasons the kernel has for dropping packets; why it tells of none.
+    pub drop_reasons: Result<usize, &'static str>,
     /// Where an agent would listen.
     pub socket: PathBuf,
     /// Who does.
@@ -87,6 +89,7 @@ pub async fn read(settings: &Settings) -> io::Result<Findings> {
         libvirt_dir,
         environment: tokio::task::spawn_blocking(environment::read).await?,
         tcx: tcx(),
+        drop_reasons: tokio::task::spawn_blocking(kernel::tells_drops).await?,
         agent: occupant(&settings.socket)?,
         socket: settings.socket.clone(),
         docker: match &settings.docker_socket {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use netobs_common::counters::FlowCounters;
+use netobs_common::{counters::FlowCounters, hook::Hook};
 
 use crate::{
     flow::conversation::{Conversation, Place, Sighting},
@@ -20,11 +20,14 @@ pub struct Fact {
     pub first_seen: u64,
     /// Latest time it can have been.
     pub last_seen: u64,
-    /// Where it was seen first.
+    /// Where it was seen first; interface 0 where that was at no hook.
     pub place: Place,
     /// What else there is to say.
     pub detail: Option<Arc<str>>,
 }
+
+/// No hook of any interface.
+const NOWHERE: Place = Place { interface: 0, hook: Hook::INGRESS };
 
 /// What the packets of a conversation say.
 #[must_use]
@@ -54,6 +57,14 @@ pub fn of(conversation: &Conversation) -> Vec<Fact> {
         last_seen: loss.seen.1,
         place: loss.from,
         detail: None,
+    }));
+    facts.extend(conversation.drops.iter().map(|note| Fact {
+        kind: EvidenceKind::Drop,
+        count: note.packets,
+        first_seen: note.first_seen,
+        last_seen: note.last_seen,
+        place: note.place.unwrap_or(NOWHERE),
+        detail: Some(Arc::clone(&note.reason)),
     }));
     facts
 }

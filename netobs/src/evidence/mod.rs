@@ -1,6 +1,8 @@
 //! What packets prove about reachability. Pure.
 
+pub mod drops;
 pub mod facts;
 pub mod pairs;
 pub mod progress;
+pub mod reasons;
 pub mod verdict;

@@ -1,8 +1,9 @@
 //! What the packets of one conversation allow to say about reachability. `reachable` is never said without
-//! a packet seen in each direction; what needs kernel events (drops, neighbours, errors) is not said yet.
+//! a packet seen in each direction; what needs ICMP errors, or the neighbours' answers, is not said yet.
 
 use netobs_common::wire::{Proto, Protocol};
 
+use super::{drops, reasons::Class};
 use crate::{
     flow::conversation::{Conversation, Sighting},
     report::{HopDirection, Outcome, TcpState, Verdict},
@@ -21,6 +22,12 @@ pub fn of(conversation: &Conversation, now: u64) -> Verdict {
     let forward = conversation.toward(HopDirection::Forward).next().is_some();
     let mut replies = conversation.toward(HopDirection::Reply).peekable();
     let replied = replies.peek().is_some();
+    if let Some(class) = drops::failure(conversation)
+        // A firewall that rejects drops the packet as well, and the sender was told.
+        && !conversation.toward(HopDirection::Reply).any(|one| one.latest.rst != 0)
+    {
+        return of_class(class);
+    }
     if conversation.protocol() != Protocol::TCP {
         return without_connection(conversation, forward, replied, now);
     }
@@ -109,15 +116,28 @@ fn is_degraded(conversation: &Conversation) -> bool {
     })
 }
 
-/// What became of an attempt to connect, once it is decided: a TCP conversation whose first SYN was seen. What
-/// needs kernel events (dropped, unreachable) is not told yet.
+/// The verdict on a conversation that came to nothing because its packets were dropped for such reasons.
+#[must_use]
+pub const fn of_class(class: Class) -> Verdict {
+    match class {
+        Class::Answered => Verdict::Refused,
+        Class::Unreachable => Verdict::Unreachable,
+        Class::Dropped | Class::Benign => Verdict::Dropped,
+    }
+}
+
+/// What became of an attempt to connect, once it is decided: a TCP conversation whose first SYN was seen. That it was
+/// dropped is decided when it might have been sent a second time and a third.
 #[must_use]
 pub fn outcome(conversation: &Conversation, now: u64) -> Option<Outcome> {
     let syn = |one: &Sighting| one.latest.syn != 0;
     if conversation.protocol() != Protocol::TCP || !conversation.toward(HopDirection::Forward).any(syn) {
         return None;
     }
+    let given_up = now.saturating_sub(conversation.first_seen()) >= UNANSWERED;
     match of(conversation, now) {
+        Verdict::Dropped if given_up => Some(Outcome::Dropped),
+        Verdict::Unreachable if given_up => Some(Outcome::Unreachable),
         // The answer may not arrive: the initiator's ACK says that it did.
         Verdict::Reachable | Verdict::Degraded => is_open(conversation).then_some(Outcome::Established),
         Verdict::OneWay => Some(Outcome::Unanswered),

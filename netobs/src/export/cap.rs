@@ -31,7 +31,8 @@ impl Amount for WorkloadAmounts {
 
     fn grown(self, before: Self) -> Self {
         let attempts = self.attempts.checked_sub(before.attempts).unwrap_or(self.attempts);
-        Self { carried: self.carried.grown(before.carried), attempts }
+        let dropped = self.dropped.checked_sub(before.dropped).unwrap_or(self.dropped);
+        Self { carried: self.carried.grown(before.carried), attempts, dropped }
     }
 }
 

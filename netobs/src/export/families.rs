@@ -9,13 +9,14 @@ use super::family::{
     Type::{self, Counter, Gauge, Histogram},
     Values::{Closed, Open},
 };
+use crate::evidence::reasons;
 use crate::report::{
     Close, Direction, EvidenceKind, HookName, HopName, InterfaceState, KindName, Nat, Outcome, Path,
     ProtocolName, Reporter, RoleName, Verdict,
 };
 
 /// The sum of the worst cases of the families that are always on, as documented.
-pub const ALWAYS_ON_WORST_CASE: usize = 241_705;
+pub const ALWAYS_ON_WORST_CASE: usize = 422_497;
 
 const fn closed(name: &'static str, values: fn() -> Vec<&'static str>) -> Label {
     Label { name, values: Closed(values) }
@@ -64,6 +65,13 @@ fn hooks() -> Vec<&'static str> {
 fn hops() -> Vec<&'static str> {
     HopName::ALL.iter().map(|one| one.name()).collect()
 }
+/// Where a dropped packet was seen last: the role of the interface, or nowhere.
+fn last_hops() -> Vec<&'static str> {
+    RoleName::ALL.iter().map(|one| one.name()).chain([NOWHERE]).collect()
+}
+fn reasons() -> Vec<&'static str> {
+    reasons::DOCUMENTED.into_iter().chain([reasons::OTHER]).collect()
+}
 /// What of a flow's addresses can be translated.
 fn translations() -> Vec<&'static str> {
     [Nat::Snat, Nat::Dnat, Nat::Both].iter().map(|one| one.name()).collect()
@@ -109,6 +117,9 @@ pub(super) fn overflowing() -> Vec<&'static str> {
 /// What a value outside a closed set is called, and what is over `--max-series`.
 pub(super) const OTHER: &str = "other";
 
+/// The last hop of a dropped packet that no hook has seen.
+pub(super) const NOWHERE: &str = "none";
+
 const SOURCE_KIND: Label = closed("source_kind", kinds);
 const DESTINATION_KIND: Label = closed("destination_kind", kinds);
 const PATH: Label = closed("path", paths);
@@ -130,6 +141,8 @@ const BY_VERDICT: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH, closed("verd
 const BY_OUTCOME: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH, closed("outcome", outcomes)];
 const BY_EVIDENCE: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH, closed("evidence", evidence)];
 const BY_PAIR: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH];
+const BY_DROP: &[Label] =
+    &[SOURCE_KIND, DESTINATION_KIND, PATH, closed("last_hop", last_hops), closed("reason", reasons)];
 const BY_HOP: &[Label] = &[closed("role", roles), closed("hook", hooks)];
 const BY_WORKLOAD: &[Label] = &[
     SOURCE_KIND,
@@ -187,6 +200,10 @@ families! {
         "Segments sent again, both directions, where each is seen first";
     RESETS = Counter Always "netobs_tcp_resets_total" BY_PAIR,
         "Connections and attempts that ended by a reset";
+    DROPPED_PACKETS = Counter Always "netobs_dropped_packets_total" BY_DROP,
+        "Packets (socket buffers) the kernel dropped, from their sender to their receiver; reasons beyond thirty are `other`";
+    #[Bytes] DROPPED_BYTES = Counter Always "netobs_dropped_bytes_total" BY_DROP,
+        "Bytes the kernel dropped, from the network header on, as a firewall rule counts them";
     #[Bytes] HOP_BYTES = Counter Always "netobs_hop_bytes_total" BY_HOP,
         "Bytes seen at tc hooks; a packet counts at each, so this is not to be added to the path families";
     HOP_PACKETS = Counter Always "netobs_hop_packets_total" BY_HOP,
@@ -211,6 +228,8 @@ families! {
 
     WORKLOAD_ATTEMPTS = Counter Workload "netobs_workload_connection_attempts_total" BY_WORKLOAD,
         "TCP connections attempted between workloads, each counted once, when its outcome is decided";
+    WORKLOAD_DROPPED = Counter Workload "netobs_workload_dropped_packets_total" BY_WORKLOAD,
+        "Packets (socket buffers) the kernel dropped, from their sender to their receiver";
 
     ENDPOINT_INFO = Gauge Endpoint "netobs_endpoint_info"
         &[
@@ -245,7 +264,9 @@ families! {
     BPF_CAPACITY = Gauge Itself "netobs_bpf_map_capacity" &[open("map", "name of the kernel table")],
         "Entries a kernel table can hold";
     LOST_EVENTS = Counter Itself "netobs_bpf_lost_events_total" &[open("source", "what could not deliver them")],
-        "Events that could not be delivered; totals do not depend on events";
+        "Events that could not be delivered; drop_details are dropped packets counted without their addresses; drops are packets freed while another one on the same processor was being looked at, which no count has";
+    DROPS_APART = Counter Itself "netobs_drops_apart_packets_total" &[open("reason", "the kernel's word for why, or `not_ip`, `uncounted`")],
+        "Socket buffers the kernel freed and that are no dropped packets: a socket was closed, the data had come before, no IP; and those that were dropped and found no room in any table";
     OVERFLOW = Counter Itself "netobs_flow_table_overflow_packets_total" &[],
         "Packets counted in the path families whose flow has no detail, because the flow table was full";
     SPILLED_PACKETS = Counter Itself "netobs_path_table_overflow_packets_total" &[],

@@ -39,6 +39,8 @@ pub(super) fn encode(page: &Page, rows: &mut Rows<'_>) -> fmt::Result {
         &table::LOST_EVENTS,
         health.lost_events.iter().map(|(&source, &lost)| ([source], Whole(lost))),
     )?;
+    let apart = totals.dropped_apart.iter();
+    rows.family(&table::DROPS_APART, apart.map(|(reason, &count)| ([&**reason], Whole(count))))?;
     rows.single(&table::OVERFLOW, Some(Whole(totals.overflow_packets)))?;
     rows.single(&table::SPILLED_PACKETS, Some(Whole(health.spilled.packets)))?;
     rows.single(&table::SPILLED_BYTES, Some(Whole(health.spilled.bytes)))?;

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use netobs_common::{counters::Counters, skip::Skip};
+use netobs_common::{counters::Counters, drop::Dropped, skip::Skip};
 use proptest::prelude::*;
 
 use super::{
@@ -20,7 +20,7 @@ use crate::{
 const HOSTILE: &str = "a\"b\\c\n} 1\nevil_total 9\n# EOF\n\u{9b}2J\u{202e}";
 
 fn carried(packets: u64, bytes: u64) -> WorkloadAmounts {
-    WorkloadAmounts { carried: counters(packets, bytes), attempts: packets }
+    WorkloadAmounts { carried: counters(packets, bytes), attempts: packets, dropped: packets }
 }
 
 fn counters(packets: u64, bytes: u64) -> Counters {
@@ -77,6 +77,9 @@ fn full() -> Report {
     totals.evidence.insert((by_flow.into(), EvidenceKind::SynAck), 2);
     totals.hops.insert(HopLabels { role: RoleName::Veth, hook: HookName::Ingress }, counters(4, 400));
     totals.hop_lost.insert((Path::Uplink, HopName::VethIngress, HopName::BridgeIngress), 3);
+    let dropped = DropLabels { pair: by_flow.into(), last_hop: None, reason: "netfilter_drop" };
+    totals.dropped.insert(dropped, Dropped { packets: 3, bytes: 180 });
+    totals.dropped_apart.insert("queue_purge".into(), 4);
     totals.endpoints.insert((KindName::Container, "bridge".into(), "docker".into()), 2);
     totals.endpoints.insert((KindName::Container, "warp".into(), "docker".into()), 1);
     totals.endpoints.insert((KindName::Container, "weft".into(), "docker".into()), 1);

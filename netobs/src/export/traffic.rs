@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use netobs_common::counters::Counters;
+use netobs_common::{counters::Counters, drop::Dropped};
 
 use super::{
     families as table, labels,
@@ -13,8 +13,8 @@ use super::{
     },
 };
 use crate::report::{
-    EndpointRow, EvidenceKind, Nat, Outcome, PairLabels, PathFlowLabels, PathLabels, Verdict,
-    WorkloadAmounts, WorkloadLabels,
+    DropLabels, EndpointRow, EvidenceKind, Nat, Outcome, PairLabels, PathFlowLabels, PathLabels, RoleName,
+    Verdict, WorkloadAmounts, WorkloadLabels,
 };
 
 pub(super) fn encode(page: &Page, rows: &mut Rows<'_>) -> fmt::Result {
@@ -41,6 +41,11 @@ pub(super) fn encode(page: &Page, rows: &mut Rows<'_>) -> fmt::Result {
     rows.histograms(&table::ROUND_TRIP, tcp().map(|(labels, one)| (labels, &one.round_trips)))?;
     rows.family(&table::RETRANSMITS, tcp().map(|(labels, one)| (labels, Whole(one.retransmits))))?;
     rows.family(&table::RESETS, tcp().map(|(labels, one)| (labels, Whole(one.resets))))?;
+    let drops = |value: fn(&Dropped) -> u64| {
+        totals.dropped.iter().map(move |(labels, count)| (by_drop(labels), Whole(value(count))))
+    };
+    rows.family(&table::DROPPED_PACKETS, drops(|one| one.packets))?;
+    rows.family(&table::DROPPED_BYTES, drops(|one| one.bytes))?;
     let hops = |value: fn(&Counters) -> u64| {
         totals
             .hops
@@ -74,6 +79,7 @@ pub(super) fn encode(page: &Page, rows: &mut Rows<'_>) -> fmt::Result {
         rows.family(&table::WORKLOAD_BYTES, by_workload(workloads, |one| one.carried.bytes))?;
         rows.family(&table::WORKLOAD_PACKETS, by_workload(workloads, |one| one.carried.packets))?;
         rows.family(&table::WORKLOAD_ATTEMPTS, by_workload(workloads, |one| one.attempts))?;
+        rows.family(&table::WORKLOAD_DROPPED, by_workload(workloads, |one| one.dropped))?;
     }
     if let Some(shown) = &page.endpoints {
         let present = page.report.endpoints.iter().filter(|one| shown.contains_key(&one.id));
@@ -111,6 +117,16 @@ const fn by_path(labels: &PathLabels) -> [&'static str; 7] {
         labels.protocol.name(),
         labels.direction.name(),
         labels.reporter.name(),
+    ]
+}
+
+fn by_drop(labels: &DropLabels) -> [&'static str; 5] {
+    [
+        labels.pair.source_kind.name(),
+        labels.pair.destination_kind.name(),
+        labels.pair.path.name(),
+        labels.last_hop.map_or(table::NOWHERE, RoleName::name),
+        labels.reason,
     ]
 }
 

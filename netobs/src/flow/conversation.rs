@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use netobs_common::{
     counters::{Counters, FlowCounters},
+    drop::DropKey,
     endpoint::{EndpointId, Party},
     hook::Hook,
     key::FlowKey,
@@ -17,6 +18,7 @@ use super::{
     translation::Tracked,
     tuple::{Peer, Tuple},
 };
+use crate::evidence::reasons::Class;
 use crate::report::{Close, FlowRow, HopDirection, InitiatorBy, Nat, PathFlowLabels, SocketProcess, Verdict};
 
 /// One direction of a conversation at one hook.
@@ -144,6 +146,27 @@ pub struct Loss {
     pub seen: (u64, u64),
 }
 
+/// Packets of a conversation that the kernel dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DropNote {
+    /// What the kernel counts them by.
+    pub key: DropKey,
+    /// Which way they went.
+    pub direction: HopDirection,
+    /// Where they were seen last.
+    pub place: Option<Place>,
+    /// How many.
+    pub packets: u64,
+    /// First packet.
+    pub first_seen: u64,
+    /// Latest packet.
+    pub last_seen: u64,
+    /// The kernel's word for why.
+    pub reason: Arc<str>,
+    /// What that means.
+    pub class: Class,
+}
+
 /// A hook of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
@@ -217,6 +240,8 @@ pub struct Conversation {
     pub attempted: bool,
     /// What was lost between two hops, and is counted.
     pub losses: Vec<Loss>,
+    /// What the kernel dropped of it.
+    pub drops: Vec<DropNote>,
     /// The latest packet when that was looked at last.
     pub losses_at: u64,
     /// How far it has come, TCP only.
@@ -268,6 +293,7 @@ impl Conversation {
             closed: false,
             attempted: false,
             losses: Vec::new(),
+            drops: Vec::new(),
             losses_at: 0,
             progress: Progress::default(),
             evidenced: 0,

@@ -8,6 +8,7 @@ pub mod decode;
 pub mod environment;
 pub mod facts;
 pub mod health;
+pub mod kallsyms;
 pub mod mirror;
 pub mod namespaces;
 pub mod nat_rules;

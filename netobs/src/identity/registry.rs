@@ -191,6 +191,12 @@ impl Registry {
         here.map(|owner| owner.endpoint).or_else(|| self.elsewhere.lookup(address, inner()))
     }
 
+    /// Whether an address lies in a network that the host is connected to, and not by its uplink.
+    #[must_use]
+    pub fn is_inner(&self, address: IpAddr) -> bool {
+        self.connected.inner(address.to_canonical()).is_some()
+    }
+
     /// Who is believed to have an address, by what is said in one segment.
     fn claim(&self, segment: u32, address: IpAddr) -> Option<&AddressOwner> {
         let owner = self.addresses.by_segment.get(&(segment, address))?;

@@ -132,7 +132,8 @@ impl<'a> Btf<'a> {
     }
 
     fn named(&self, name: &str, kinds: &[u32]) -> Option<Type<'a>> {
-        let is_it = |one: &&Type<'a>| kinds.contains(&one.kind()) && self.text(one.name) == Some(name.as_bytes());
+        let is_it =
+            |one: &&Type<'a>| kinds.contains(&one.kind()) && self.text(one.name) == Some(name.as_bytes());
         self.types.iter().find(is_it).copied()
     }
 
@@ -255,8 +256,23 @@ mod tests {
     #[test]
     fn the_arguments_of_a_function_are_counted_through_names_and_pointers() {
         // `wanted` (1) is a pointer (2) to a function of three arguments (3).
-        let bytes =
-            described(&[13, kind(TYPEDEF, 0), 2, 0, kind(POINTER, 0), 3, 0, kind(FUNCTION, 3), 0, 0, 0, 0, 0, 0, 0]);
+        let bytes = described(&[
+            13,
+            kind(TYPEDEF, 0),
+            2,
+            0,
+            kind(POINTER, 0),
+            3,
+            0,
+            kind(FUNCTION, 3),
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ]);
         let btf = Btf::parse(&bytes).unwrap();
         assert_eq!((btf.arguments("wanted"), btf.arguments("outer")), (Some(3), None));
     }

@@ -48,6 +48,14 @@ pub(super) struct DropTables {
     watching: bool,
 }
 
+/// How many reasons this kernel has for dropping packets, if it tells of them.
+///
+/// # Errors
+/// What it does not tell.
+pub fn tells_drops() -> Result<usize, &'static str> {
+    layout::drops().map(|drops| drops.reasons.len())
+}
+
 /// What is to be known before the kernel side is loaded.
 pub(super) fn described() -> (DropLayout, Result<Vec<(String, u32)>, &'static str>) {
     match layout::drops() {
@@ -130,9 +138,8 @@ impl Kernel {
         if !drops.watching {
             return Ok(());
         }
-        let entries = drops
-            .detailed
-            .read(|key, values| read.detailed.extend(values.next().map(|one| (key, one))))?;
+        let entries =
+            drops.detailed.read(|key, values| read.detailed.extend(values.next().map(|one| (key, one))))?;
         fill.push(Fill { table: "drops", entries, capacity: drops.detailed.capacity() });
         let entries = drops.rest.read(|key, values| read.rest.push((key, sum(values))))?;
         fill.push(Fill { table: "drop_rest", entries, capacity: drops.rest.capacity() });

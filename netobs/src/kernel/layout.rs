@@ -50,7 +50,8 @@ pub(super) fn drops() -> Result<Drops, &'static str> {
     let Ok(described) = std::fs::read("/sys/kernel/btf/vmlinux") else {
         return Err("this kernel does not describe its own structures (no /sys/kernel/btf/vmlinux)");
     };
-    let btf = Btf::parse(&described).ok_or("the kernel's description of its structures (BTF) cannot be read")?;
+    let btf =
+        Btf::parse(&described).ok_or("the kernel's description of its structures (BTF) cannot be read")?;
     judge_drops(&btf)
 }
 
@@ -64,12 +65,14 @@ fn judge_drops(btf: &Btf<'_>) -> Result<Drops, &'static str> {
     if arguments < 4 {
         return Err("this kernel does not say why it drops packets (Linux 5.17 does)");
     }
-    let words = btf.enumeration("skb_drop_reason").ok_or("this kernel has no reasons for dropping packets")?;
+    let words =
+        btf.enumeration("skb_drop_reason").ok_or("this kernel has no reasons for dropping packets")?;
     let reasons = words.into_iter().filter_map(|(word, number)| {
         let word = word.strip_prefix(PREFIX).or_else(|| word.strip_prefix("SKB_"))?;
         (!matches!(word, "MAX" | "SUBSYS_MASK")).then(|| (word.to_lowercase(), number))
     });
-    let layout = drop_layout(btf, arguments >= 5).ok_or("this kernel keeps its packets otherwise than known")?;
+    let layout =
+        drop_layout(btf, arguments >= 5).ok_or("this kernel keeps its packets otherwise than known")?;
     Ok(Drops { layout, reasons: reasons.collect() })
 }
 
@@ -171,7 +174,7 @@ mod tests {
             judge_drops(&Btf::parse(&bytes).unwrap()).unwrap()
         };
         let named = |drops: &Drops| -> Vec<(String, u32)> { drops.reasons.clone() };
-        let words = |shift| {
+        let words = |shift: u32| {
             [("not_dropped_yet", 0), ("consumed", 1), ("netfilter_drop", 12)]
                 .map(|(word, number)| (word.to_owned(), number + shift))
                 .to_vec()

@@ -21,7 +21,7 @@ mod write;
 pub use attach::{AttachMode, Attached};
 pub use cleanup::cleanup;
 pub use drain::{Drain, Fill};
-pub use drops::Drops;
+pub use drops::{Drops, tells_drops};
 pub use load::{Kernel, Options};
 
 /// The programs, as they are called in the kernel: what a leftover filter is told by.

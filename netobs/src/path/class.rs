@@ -136,6 +136,39 @@ pub fn of(conversation: &Conversation, interfaces: &Interfaces, directory: &impl
     })
 }
 
+/// The class of the way between two endpoints, of which no conversation tells, at these addresses.
+#[must_use]
+pub fn between(
+    ends: [EndpointId; 2],
+    addresses: [std::net::IpAddr; 2],
+    roles: u16,
+    interfaces: &Interfaces,
+    directory: &impl Directory,
+) -> Path {
+    let mut bridged_uplink = false;
+    let mut bridges = [None; 2];
+    for (_, interface) in interfaces.iter().filter(|(_, one)| one.alive) {
+        bridged_uplink |= is_bridged_uplink(&interface.kernel);
+        let owner = interface.owner().map(|owner| directory.current(owner));
+        for (bridge, endpoint) in bridges.iter_mut().zip(ends) {
+            if owner == Some(endpoint) && interface.kernel.port != 0 {
+                *bridge = Some(interface.kernel.segment);
+            }
+        }
+    }
+    let [source, destination] = ends.map(|endpoint| directory.stack(endpoint));
+    classify(&Way {
+        source: (source, directory.kind(source)),
+        destination: (destination, directory.kind(destination)),
+        roles,
+        bridged_uplink,
+        encapsulated: false,
+        on_parent: ends.iter().zip(addresses).any(|(end, at)| directory.is_on_parent(*end, Some(at))),
+        same_bridge: matches!(bridges, [Some(one), Some(other)] if one == other),
+        nat: Nat::None,
+    })
+}
+
 /// Whether an uplink is a bridge: it is its own segment, and no port of one.
 #[must_use]
 pub(super) const fn is_bridged_uplink(interface: &Interface) -> bool {

@@ -7,6 +7,7 @@ use std::{
 
 use netobs_common::{
     counters::Counters,
+    drop::Dropped,
     endpoint::{EndpointId, Kind},
     interface::Role,
     wire::Protocol,
@@ -21,8 +22,8 @@ use crate::{
         table::{Booking, Directory},
     },
     report::{
-        Direction, HopDirection, HopName, KindName, Nat, PairLabels, PathFlowLabels, PathLabels, Reporter,
-        Totals, Verdict, WorkloadAmounts, WorkloadLabels,
+        Direction, DropLabels, EvidenceKind, HopDirection, HopName, KindName, Nat, Outcome, PairLabels,
+        PathFlowLabels, PathLabels, Reporter, Totals, Verdict, WorkloadAmounts, WorkloadLabels,
     },
 };
 
@@ -197,6 +198,30 @@ impl Ledger {
         conversation.losses_at = last;
     }
 
+    /// Books packets that the kernel dropped, and what no conversation says of them: that there were any, and what
+    /// became of the attempt to connect that the first of them was.
+    pub fn book_drop<D: Directory + Workloads>(
+        &mut self,
+        labels: DropLabels,
+        ends: [EndpointId; 2],
+        count: Dropped,
+        (is_evidence, outcome): (bool, Option<Outcome>),
+        directory: &D,
+    ) {
+        self.totals.dropped.entry(labels).or_default().add(count);
+        if is_evidence {
+            *self.totals.evidence.entry((labels.pair, EvidenceKind::Drop)).or_default() += 1;
+        }
+        if let Some(outcome) = outcome {
+            *self.totals.attempts.entry((labels.pair, outcome)).or_default() += 1;
+        }
+        let attempts = u64::from(outcome.is_some());
+        let more = WorkloadAmounts { attempts, dropped: count.packets, ..WorkloadAmounts::default() };
+        let [forward, reply] = ends.map(|end| reporter::is_local(end, directory.kind(end)));
+        let kinds = [labels.pair.source_kind, labels.pair.destination_kind];
+        self.add_workload(kinds, reporter::of(forward, reply), ends, more, directory);
+    }
+
     /// Books packets without flow detail.
     pub fn book_overflow<W: Workloads>(
         &mut self,
@@ -223,7 +248,7 @@ impl Ledger {
             self.totals.unattributed_bytes += counters.bytes;
         }
         let kinds = [labels.source_kind, labels.destination_kind];
-        let more = WorkloadAmounts { carried: counters, attempts: 0 };
+        let more = WorkloadAmounts { carried: counters, ..WorkloadAmounts::default() };
         self.add_workload(kinds, labels.reporter, [source, destination], more, workloads);
     }
 

@@ -1,5 +1,6 @@
 //! What one tick knows, as one immutable value: metrics, JSON, `top` and the page read this and nothing else.
 
+mod drops;
 mod endpoints;
 mod flows;
 mod health;
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use drops::{DropClass, DropHop, DropRow, DropsDocument};
 pub use endpoints::{ContainerRow, EndpointRow, InterfaceRow};
 pub use flows::{
     Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Overlay, Party, SocketProcess,
@@ -31,7 +33,8 @@ pub use names::{
 };
 pub use status::{InterfaceStates, NotFound, SkippedAt, SourceStatus, StatusDocument, TableUse};
 pub use totals::{
-    HopLabels, PairLabels, PathFlowLabels, PathLabels, TcpTotals, Totals, WorkloadAmounts, WorkloadLabels,
+    DropLabels, HopLabels, PairLabels, PathFlowLabels, PathLabels, TcpTotals, Totals, WorkloadAmounts,
+    WorkloadLabels,
 };
 
 /// The schema every JSON document names.
@@ -54,6 +57,8 @@ pub struct Report {
     pub lists_flows: bool,
     /// Conversations alive, or ended less than 30 s ago; the busiest first.
     pub flows: Vec<Arc<FlowRow>>,
+    /// What the kernel dropped in the last ten minutes, the most packets first.
+    pub drops: Vec<DropRow>,
     /// Counters and gauges for the metrics, since the agent's start.
     pub totals: Totals,
     /// The agent about itself.
@@ -72,6 +77,7 @@ impl Report {
             links: Vec::new(),
             lists_flows: true,
             flows: Vec::new(),
+            drops: Vec::new(),
             totals: Totals::default(),
             health: Health::default(),
         }
@@ -101,6 +107,12 @@ impl Report {
             head: self.head(),
             flows: self.flows.iter().filter(|flow| keep(flow)).map(|flow| FlowRow::clone(flow)).collect(),
         }
+    }
+
+    /// `netobs drops -o json`.
+    #[must_use]
+    pub fn drops_document(&self) -> DropsDocument {
+        DropsDocument { head: self.head(), drops: self.drops.clone() }
     }
 
     /// `/api/v1/status`: what the agent sees and what it does not.

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use netobs_common::counters::Counters;
+use netobs_common::{counters::Counters, drop::Dropped};
 
 use super::{
     histogram::Histogram,
@@ -62,6 +62,17 @@ impl From<PathFlowLabels> for PairLabels {
     }
 }
 
+/// Labels of `netobs_dropped_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DropLabels {
+    /// Who sent it to whom, by which way.
+    pub pair: PairLabels,
+    /// What the interface is for where it was seen last, if it was seen.
+    pub last_hop: Option<RoleName>,
+    /// Why: one of thirty reasons, or `other`.
+    pub reason: &'static str,
+}
+
 /// What is booked between two workloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkloadAmounts {
@@ -69,6 +80,8 @@ pub struct WorkloadAmounts {
     pub carried: Counters,
     /// Attempts to connect that were decided.
     pub attempts: u64,
+    /// Packets that the kernel dropped.
+    pub dropped: u64,
 }
 
 impl WorkloadAmounts {
@@ -76,6 +89,7 @@ impl WorkloadAmounts {
     pub const fn add(&mut self, more: Self) {
         self.carried.add(more.carried);
         self.attempts += more.attempts;
+        self.dropped += more.dropped;
     }
 }
 
@@ -141,6 +155,10 @@ pub struct Totals {
     pub attempts: BTreeMap<(PairLabels, Outcome), u64>,
     /// What TCP headers said.
     pub tcp: BTreeMap<PairLabels, TcpTotals>,
+    /// Packets that the kernel dropped.
+    pub dropped: BTreeMap<DropLabels, Dropped>,
+    /// Socket buffers that the kernel freed and that are no drops of a packet, by reason.
+    pub dropped_apart: BTreeMap<Arc<str>, u64>,
     /// Everything seen, by hop: a packet counts at each.
     pub hops: BTreeMap<HopLabels, Counters>,
     /// Segments that passed one hop and not the next.

@@ -3,6 +3,7 @@
 //! Every text is cleaned once more here: a document may come from another agent, or from a file.
 
 pub mod columns;
+pub mod drops;
 pub mod endpoints;
 pub mod flows;
 pub mod grid;
@@ -15,6 +16,7 @@ pub mod tone;
 pub mod units;
 pub mod ways;
 
+pub use drops::drops;
 pub use endpoints::endpoints;
 pub use flows::flows;
 pub use look::Look;

@@ -12,6 +12,7 @@ use std::{
 use jiff::Timestamp;
 use netobs_common::{
     counters::Counters,
+    drop::{DropCounters, DropKey, DropRestKey, Dropped},
     endpoint::{Kind, Party},
     hook::Hook,
     interface::{Interface, Role},
@@ -24,7 +25,7 @@ use super::{
     kernel::{Frame, Kernel},
 };
 use crate::{
-    collector::{Clock, Collector, Names, Reading},
+    collector::{Clock, Collector, DropReading, Names, Reading},
     flow::{
         conversation::{Conversation, Counting},
         translation::Translations,
@@ -34,7 +35,7 @@ use crate::{
         observed::{Namespace, Observed, Process},
         registry::Registry,
     },
-    report::{Direction, FlowRow, KindName, ProtocolName, Totals},
+    report::{Direction, DropRow, FlowRow, KindName, ProtocolName, Totals},
     runtime::facts::{RuntimeContainer, RuntimeName, RuntimeNetwork},
 };
 
@@ -46,6 +47,7 @@ pub(super) type Books = BTreeMap<(KindName, KindName, ProtocolName), Counters>;
 /// What a tick publishes.
 pub(super) struct Tick {
     pub(super) rows: Vec<FlowRow>,
+    pub(super) drops: Vec<DropRow>,
     pub(super) totals: Totals,
 }
 
@@ -59,6 +61,9 @@ pub(super) struct Host {
     pub(super) truth: Books,
     /// Every connection is tracked from its first packet.
     pub(super) tracking: bool,
+    /// What the kernel dropped.
+    pub(super) drops: BTreeMap<DropKey, DropCounters>,
+    pub(super) drops_rest: Vec<(DropRestKey, Dropped)>,
     last: Totals,
     seen: Instant,
     numbers: BTreeMap<u32, u32>,
@@ -88,6 +93,8 @@ impl Host {
             now: 1_000 * SECOND,
             truth: Books::new(),
             tracking: true,
+            drops: BTreeMap::new(),
+            drops_rest: Vec::new(),
             last: Totals::default(),
             seen: Instant::now(),
             numbers: BTreeMap::new(),
@@ -257,7 +264,7 @@ impl Host {
         self.numbers[&link.index]
     }
 
-    fn index(&self, name: &str) -> u32 {
+    pub(super) fn index(&self, name: &str) -> u32 {
         self.links.iter().find(|one| one.name == name).unwrap().index
     }
 
@@ -329,7 +336,9 @@ impl Host {
         let paths: Vec<_> = self.kernel.paths.iter().map(|(key, read)| (*key, *read)).collect();
         let (skips, now) = (Default::default(), self.now);
         let names = Names::of(&self.registry);
-        let reading = Reading { flows: &flows, paths: &paths, skips: &skips, spill: &[], now };
+        let drops: Vec<_> = self.drops.iter().map(|(key, read)| (*key, *read)).collect();
+        let drops = DropReading { detailed: &drops, rest: &self.drops_rest, apart: &[] };
+        let reading = Reading { flows: &flows, paths: &paths, skips: &skips, spill: &[], drops, now };
         self.collector.read(&reading, &names, &self.translations);
         for key in self.collector.expire(now) {
             let last = self.kernel.flows.remove(&key);
@@ -337,12 +346,13 @@ impl Host {
         }
         self.collector.settle(&names, now);
         let clock = Clock { monotonic: now, wall: Timestamp::UNIX_EPOCH };
+        let drops = self.collector.drop_rows(&names, clock);
         let rows = self.collector.rows(&names, clock, Duration::from_nanos(nanoseconds));
         let totals = self.collector.totals(&names);
         self.collector.flows.close_tick();
         never_falls(&self.last, &totals);
         self.last = totals.clone();
-        Tick { rows: rows.iter().map(|row| FlowRow::clone(row)).collect(), totals }
+        Tick { rows: rows.iter().map(|row| FlowRow::clone(row)).collect(), drops, totals }
     }
 
     /// Where a conversation's directions are counted, as `va I`.

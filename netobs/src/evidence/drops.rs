@@ -1,0 +1,88 @@
+//! What the kernel dropped of a conversation → whether that is why it comes to nothing. Pure.
+
+use super::reasons::Class;
+use crate::{flow::conversation::Conversation, report::HopDirection};
+
+/// What became of a conversation of which one direction never got through, because this host dropped all of its
+/// packets: the most a hop has seen of it is not more than what was dropped.
+#[must_use]
+pub fn failure(conversation: &Conversation) -> Option<Class> {
+    [HopDirection::Forward, HopDirection::Reply].into_iter().find_map(|direction| {
+        let notes = || conversation.drops.iter().filter(|note| note.direction == direction);
+        let dropped: u64 = notes().map(|note| note.packets).sum();
+        let seen = conversation.toward(direction).map(|one| one.seen.packets).max().unwrap_or(0);
+        // An answer proves that something arrived.
+        let answered = direction == HopDirection::Forward
+            && conversation.toward(HopDirection::Reply).any(|one| one.latest.rst == 0);
+        if dropped == 0 || dropped < seen || answered {
+            return None;
+        }
+        let has = |class| notes().any(|note| note.class == class);
+        [Class::Dropped, Class::Unreachable, Class::Answered].into_iter().find(|class| has(*class))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use netobs_common::{
+        counters::{Counters, FlowCounters},
+        drop::DropKey,
+        key::FlowKey,
+    };
+
+    use super::*;
+    use crate::flow::{
+        conversation::{DropNote, Sighting},
+        made_up::tcp,
+    };
+
+    /// Packets seen and dropped, forward and of the answer.
+    fn judged(seen: [u64; 2], dropped: [u64; 2], class: Class) -> Option<Class> {
+        let mut one = Conversation::new("f1".into(), tcp("10.0.0.2:40000", "10.0.0.3:80"), None);
+        for (index, direction) in [HopDirection::Forward, HopDirection::Reply].into_iter().enumerate() {
+            if seen[index] > 0 {
+                let counters = Counters { packets: seen[index], segments: seen[index], bytes: 60 };
+                let read = FlowCounters { counters, ..FlowCounters::default() };
+                one.sightings.push(Sighting::new(FlowKey::default(), index == 0, read));
+            }
+            if dropped[index] > 0 {
+                one.drops.push(DropNote {
+                    key: DropKey::default(),
+                    direction,
+                    place: None,
+                    packets: dropped[index],
+                    first_seen: 0,
+                    last_seen: 0,
+                    reason: "netfilter_drop".into(),
+                    class,
+                });
+            }
+        }
+        failure(&one)
+    }
+
+    #[test]
+    fn a_conversation_all_of_whose_packets_were_dropped_has_failed() {
+        assert_eq!(judged([3, 0], [3, 0], Class::Dropped), Some(Class::Dropped));
+        assert_eq!(judged([3, 0], [3, 0], Class::Unreachable), Some(Class::Unreachable));
+        assert_eq!(judged([0, 0], [1, 0], Class::Dropped), Some(Class::Dropped), "it came by no hook");
+    }
+
+    #[test]
+    fn an_answer_that_was_dropped_is_no_answer() {
+        assert_eq!(judged([3, 2], [0, 2], Class::Dropped), Some(Class::Dropped));
+        assert_eq!(judged([3, 2], [0, 1], Class::Dropped), None);
+    }
+
+    #[test]
+    fn what_was_dropped_now_and_then_did_not_fail() {
+        assert_eq!(judged([9, 8], [2, 0], Class::Dropped), None);
+        assert_eq!(
+            judged([2, 0], [1, 0], Class::Dropped),
+            None,
+            "the second one went on, and nobody answered"
+        );
+        assert_eq!(judged([1, 1], [1, 0], Class::Dropped), None, "somebody answers all the same");
+        assert_eq!(judged([1, 1], [0, 0], Class::Dropped), None);
+    }
+}

@@ -1,0 +1,196 @@
+//! Why the kernel dropped a packet → what that means for who sent it. Pure: the names come from the running kernel's
+//! BTF (`enum skb_drop_reason`), so a kernel that numbers them otherwise, or has more of them, is understood.
+
+use std::{collections::HashMap, sync::Arc};
+
+/// What a reason means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Nothing that anybody waits for was lost.
+    Benign,
+    /// The host answers that nobody is there: RST, or an ICMP error.
+    Answered,
+    /// The host does not know how to reach the receiver.
+    Unreachable,
+    /// The packet is gone.
+    Dropped,
+}
+
+/// Reasons that are no drop of a packet, and why.
+const BENIGN: &[&str] = &[
+    // Not freed for a reason at all.
+    "not_dropped_yet",
+    "consumed",
+    // The socket is being closed, and its queue with it.
+    "socket_close",
+    "queue_purge",
+    "tcp_close",
+    "tcp_abort_on_data",
+    "unix_disconnect",
+    "unix_skip_oob",
+    // What it carries has arrived before.
+    "tcp_ofomerge",
+    "tcp_old_data",
+    "tcp_old_sequence",
+    "tcp_old_ack",
+    "tcp_rfc7323_paws_ack",
+    "dup_frag",
+    // It was taken in otherwise.
+    "tcp_fastopen",
+    // A bridge flooded it, or the interface shows others' packets too: it is not for this host.
+    "otherhost",
+    "ipv6_ndisc_ns_otherhost",
+    // A sniffer's copy.
+    "packet_sock_error",
+];
+const ANSWERED: &[&str] = &["no_socket", "ip_noproto"];
+const UNREACHABLE: &[&str] = &[
+    "ip_outnoroutes",
+    "ip_innoroutes",
+    "neigh_createfail",
+    "neigh_failed",
+    "neigh_dead",
+    "neigh_hh_fillfail",
+];
+
+/// The reasons the metrics tell apart; others are `other`.
+pub const DOCUMENTED: [&str; 30] = [
+    "bpf_cgroup_egress",
+    "bridge_ingress_stp_state",
+    "cpu_backlog",
+    "frag_reasm_timeout",
+    "full_ring",
+    "ip_csum",
+    "ip_inaddrerrors",
+    "ip_inhdr",
+    "ip_innoroutes",
+    "ip_outnoroutes",
+    "ip_rpfilter",
+    "neigh_createfail",
+    "neigh_failed",
+    "neigh_queuefull",
+    "netfilter_drop",
+    "no_socket",
+    "not_specified",
+    "pkt_too_big",
+    "qdisc_drop",
+    "qdisc_overlimit",
+    "socket_backlog",
+    "socket_filter",
+    "socket_rcvbuff",
+    "tc_egress",
+    "tc_ingress",
+    "tcp_csum",
+    "tcp_listen_overflow",
+    "udp_csum",
+    "vxlan_vni_not_found",
+    "xdp",
+];
+
+/// What a reason is called in the metrics that is none of them.
+pub const OTHER: &str = "other";
+
+/// Whether packets freed for that reason are no drops.
+#[must_use]
+pub fn is_benign(name: &str) -> bool {
+    class(name) == Class::Benign
+}
+
+/// What a reason means by its name.
+#[must_use]
+pub fn class(name: &str) -> Class {
+    match name {
+        _ if BENIGN.contains(&name) => Class::Benign,
+        _ if ANSWERED.contains(&name) => Class::Answered,
+        _ if UNREACHABLE.contains(&name) => Class::Unreachable,
+        _ => Class::Dropped,
+    }
+}
+
+/// A reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// As the kernel has it, in lower case and without its prefix.
+    pub name: Arc<str>,
+    /// Its name in the metrics.
+    pub label: &'static str,
+    /// What it means.
+    pub class: Class,
+}
+
+/// The running kernel's reasons by number.
+#[derive(Clone, Debug)]
+pub struct Reasons {
+    by_number: HashMap<u32, Reason>,
+    unknown: Reason,
+}
+
+impl Default for Reasons {
+    fn default() -> Self {
+        Self::of(&[])
+    }
+}
+
+impl Reasons {
+    /// From names and numbers.
+    #[must_use]
+    pub fn of(named: &[(String, u32)]) -> Self {
+        let reason = |name: &str| Reason {
+            name: name.into(),
+            label: DOCUMENTED.into_iter().find(|one| *one == name).unwrap_or(OTHER),
+            class: class(name),
+        };
+        let by_number = named.iter().map(|(name, number)| (*number, reason(name))).collect();
+        Self { by_number, unknown: reason(OTHER) }
+    }
+
+    /// The reason of a number; `other` for one that a module has brought along (its own numbers begin at 65,536).
+    #[must_use]
+    pub fn get(&self, number: u32) -> &Reason {
+        self.by_number.get(&number).unwrap_or(&self.unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_understood_by_its_name_whatever_its_number() {
+        let named = |shift: u32| {
+            Reasons::of(&[("netfilter_drop".to_owned(), 12 + shift), ("no_socket".to_owned(), 3 + shift)])
+        };
+        for shift in [0, 31] {
+            let reasons = named(shift);
+            assert_eq!(reasons.get(12 + shift).label, "netfilter_drop");
+            assert_eq!(reasons.get(12 + shift).class, Class::Dropped);
+            assert_eq!(reasons.get(3 + shift).class, Class::Answered);
+        }
+        assert_eq!(named(31).get(12).label, OTHER, "another kernel's number means nothing");
+    }
+
+    #[test]
+    fn the_metrics_tell_thirty_apart_and_the_listing_all() {
+        let reasons = Reasons::of(&[("tcp_zerowindow".to_owned(), 32)]);
+        assert_eq!((&*reasons.get(32).name, reasons.get(32).label), ("tcp_zerowindow", OTHER));
+        assert!(DOCUMENTED.is_sorted() && !DOCUMENTED.contains(&OTHER));
+    }
+
+    #[test]
+    fn a_closing_socket_is_no_drop() {
+        for name in ["queue_purge", "socket_close", "consumed", "otherhost"] {
+            assert!(is_benign(name), "{name}");
+        }
+        for name in ["netfilter_drop", "ip_rpfilter", "no_socket", "neigh_failed", "a_reason_of_tomorrow"] {
+            assert!(!is_benign(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_route_and_no_neighbour_are_unreachable() {
+        assert_eq!(class("ip_innoroutes"), Class::Unreachable);
+        assert_eq!(class("neigh_failed"), Class::Unreachable);
+        assert_eq!(class("ip_inaddrerrors"), Class::Dropped, "forwarding is off");
+        assert_eq!(class("neigh_queuefull"), Class::Dropped, "the neighbour may answer yet");
+    }
+}
