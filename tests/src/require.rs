@@ -17,7 +17,7 @@ pub struct Tier {
 /// Namespaces and packets.
 pub const TRAFFIC: Tier = Tier {
     name: "traffic",
-    programs: &["ip", "tc", "nsenter", "iptables", "iperf3", "ping", "bpftool"],
+    programs: &["ip", "tc", "nsenter", "iptables", "nft", "iperf3", "ping", "bpftool"],
     also: nothing,
 };
 /// A real dockerd.

@@ -6,11 +6,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use hashbrown::HashMap;
 use netobs_common::{
     counters::{Counters, FlowCounters},
-    endpoint::{EndpointId, Kind, Party},
+    endpoint::{EndpointId, Kind},
     hook::Hook,
     key::FlowKey,
     wire::Protocol,
 };
+
+mod packet;
 
 pub use super::parties::{Directory, Owner};
 use super::{
@@ -124,26 +126,6 @@ impl FlowTable {
                 judge(conversation, context);
             }
         }
-    }
-
-    /// The conversation of a packet that no hook tells of, and which way it went.
-    pub fn of_packet<D: Directory>(
-        &mut self,
-        tuple: &Tuple,
-        parties: [EndpointId; 2],
-        context: &Context<'_, D>,
-    ) -> Option<(&mut Conversation, HopDirection)> {
-        let (reference, tracked, along) = match context.translations.lookup(tuple) {
-            Some((tracked, way)) => (tracked.original, Some(tracked), way == Way::Original),
-            None => (*tuple, None, true),
-        };
-        let [source, destination] = parties.map(|id| Party { id, ..Party::UNKNOWN });
-        let read = FlowCounters { source, destination, ..FlowCounters::default() };
-        let number = self.by_key.get(&identity(reference, tracked, along, &read, context))?;
-        let conversation = self.conversations.get_mut(number)?;
-        let along = if tracked.is_some() { along } else { *tuple == conversation.reference };
-        let forward = along != conversation.flipped;
-        Some((conversation, if forward { HopDirection::Forward } else { HopDirection::Reply }))
     }
 
     /// Goes on with a sighting already known; whether it is.
