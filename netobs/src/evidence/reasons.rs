@@ -3,6 +3,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use crate::report::{DROP_REASONS, OTHER_REASON};
+
 /// What a reason means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -53,43 +55,6 @@ const UNREACHABLE: &[&str] = &[
     "neigh_hh_fillfail",
 ];
 
-/// The reasons the metrics tell apart; others are `other`.
-pub const DOCUMENTED: [&str; 30] = [
-    "bpf_cgroup_egress",
-    "bridge_ingress_stp_state",
-    "cpu_backlog",
-    "frag_reasm_timeout",
-    "full_ring",
-    "ip_csum",
-    "ip_inaddrerrors",
-    "ip_inhdr",
-    "ip_innoroutes",
-    "ip_outnoroutes",
-    "ip_rpfilter",
-    "neigh_createfail",
-    "neigh_failed",
-    "neigh_queuefull",
-    "netfilter_drop",
-    "no_socket",
-    "not_specified",
-    "pkt_too_big",
-    "qdisc_drop",
-    "qdisc_overlimit",
-    "socket_backlog",
-    "socket_filter",
-    "socket_rcvbuff",
-    "tc_egress",
-    "tc_ingress",
-    "tcp_csum",
-    "tcp_listen_overflow",
-    "udp_csum",
-    "vxlan_vni_not_found",
-    "xdp",
-];
-
-/// What a reason is called in the metrics that is none of them.
-pub const OTHER: &str = "other";
-
 /// Whether packets freed for that reason are no drops.
 #[must_use]
 pub fn is_benign(name: &str) -> bool {
@@ -137,11 +102,11 @@ impl Reasons {
     pub fn of(named: &[(String, u32)]) -> Self {
         let reason = |name: &str| Reason {
             name: name.into(),
-            label: DOCUMENTED.into_iter().find(|one| *one == name).unwrap_or(OTHER),
+            label: DROP_REASONS.into_iter().find(|one| *one == name).unwrap_or(OTHER_REASON),
             class: class(name),
         };
         let by_number = named.iter().map(|(name, number)| (*number, reason(name))).collect();
-        Self { by_number, unknown: reason(OTHER) }
+        Self { by_number, unknown: reason(OTHER_REASON) }
     }
 
     /// The reason of a number; `other` for one that a module has brought along (its own numbers begin at 65,536).
@@ -166,14 +131,14 @@ mod tests {
             assert_eq!(reasons.get(12 + shift).class, Class::Dropped);
             assert_eq!(reasons.get(3 + shift).class, Class::Answered);
         }
-        assert_eq!(named(31).get(12).label, OTHER, "another kernel's number means nothing");
+        assert_eq!(named(31).get(12).label, OTHER_REASON, "another kernel's number means nothing");
     }
 
     #[test]
     fn the_metrics_tell_thirty_apart_and_the_listing_all() {
         let reasons = Reasons::of(&[("tcp_zerowindow".to_owned(), 32)]);
-        assert_eq!((&*reasons.get(32).name, reasons.get(32).label), ("tcp_zerowindow", OTHER));
-        assert!(DOCUMENTED.is_sorted() && !DOCUMENTED.contains(&OTHER));
+        assert_eq!((&*reasons.get(32).name, reasons.get(32).label), ("tcp_zerowindow", OTHER_REASON));
+        assert!(DROP_REASONS.is_sorted() && !DROP_REASONS.contains(&OTHER_REASON));
     }
 
     #[test]

@@ -9,10 +9,9 @@ use super::family::{
     Type::{self, Counter, Gauge, Histogram},
     Values::{Closed, Open},
 };
-use crate::evidence::reasons;
 use crate::report::{
-    Close, Direction, EvidenceKind, HookName, HopName, InterfaceState, KindName, Nat, Outcome, Path,
-    ProtocolName, Reporter, RoleName, Verdict,
+    Close, DROP_REASONS, Direction, EvidenceKind, HookName, HopName, InterfaceState, KindName, Nat,
+    OTHER_REASON, Outcome, Path, ProtocolName, Reporter, RoleName, Verdict,
 };
 
 /// The sum of the worst cases of the families that are always on, as documented.
@@ -70,7 +69,7 @@ fn last_hops() -> Vec<&'static str> {
     RoleName::ALL.iter().map(|one| one.name()).chain([NOWHERE]).collect()
 }
 fn reasons() -> Vec<&'static str> {
-    reasons::DOCUMENTED.into_iter().chain([reasons::OTHER]).collect()
+    DROP_REASONS.into_iter().chain([OTHER_REASON]).collect()
 }
 /// What of a flow's addresses can be translated.
 fn translations() -> Vec<&'static str> {

@@ -12,6 +12,43 @@ use super::{
     names::{HookName, ProtocolName, RoleName, words},
 };
 
+/// The reasons the metrics tell apart; others are `other`.
+pub const DROP_REASONS: [&str; 30] = [
+    "bpf_cgroup_egress",
+    "bridge_ingress_stp_state",
+    "cpu_backlog",
+    "frag_reasm_timeout",
+    "full_ring",
+    "ip_csum",
+    "ip_inaddrerrors",
+    "ip_inhdr",
+    "ip_innoroutes",
+    "ip_outnoroutes",
+    "ip_rpfilter",
+    "neigh_createfail",
+    "neigh_failed",
+    "neigh_queuefull",
+    "netfilter_drop",
+    "no_socket",
+    "not_specified",
+    "pkt_too_big",
+    "qdisc_drop",
+    "qdisc_overlimit",
+    "socket_backlog",
+    "socket_filter",
+    "socket_rcvbuff",
+    "tc_egress",
+    "tc_ingress",
+    "tcp_csum",
+    "tcp_listen_overflow",
+    "udp_csum",
+    "vxlan_vni_not_found",
+    "xdp",
+];
+
+/// What a reason is called in the metrics that is none of them.
+pub const OTHER_REASON: &str = "other";
+
 words! {
     /// What a reason means for who sent the packet.
     DropClass {

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use drops::{DropClass, DropHop, DropRow, DropsDocument};
+pub use drops::{DROP_REASONS, DropClass, DropHop, DropRow, DropsDocument, OTHER_REASON};
 pub use endpoints::{ContainerRow, EndpointRow, InterfaceRow};
 pub use flows::{
     Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Overlay, Party, SocketProcess,
