@@ -143,7 +143,7 @@ impl Drops {
         let reason = self.reasons.get(key.reason);
         let tuple = tuple(key);
         let own = key.namespace == self.own;
-        let at = own.then(|| places.of_drop(key)).unwrap_or_default();
+        let at = if own { places.of_drop(key) } else { place::At::default() };
         let stack = self.stacks.get(&key.namespace).copied().filter(|_| !own);
         let ends = name::ends(&tuple, &at, stack, key.ingress != 0, context);
         let known = self.known.entry(*key).or_default();

@@ -32,6 +32,9 @@ pub struct Drops {
     pub missed: u64,
 }
 
+/// Names and numbers of the kernel's reasons; why there are none.
+pub(super) type Named = Result<Vec<(String, u32)>, &'static str>;
+
 /// What of the kernel side is about drops.
 pub(super) struct DropTables {
     detailed: Table<DropKey, DropCounters>,
@@ -42,7 +45,7 @@ pub(super) struct DropTables {
     /// What stands in `namespaces`, so that only differences are written.
     written: BTreeMap<u32, u8>,
     /// The reasons' names and numbers; why there are none.
-    described: Result<Vec<(String, u32)>, &'static str>,
+    described: Named,
     /// The numbers of those that are no drops.
     benign: Vec<u32>,
     watching: bool,
@@ -57,7 +60,7 @@ pub fn tells_drops() -> Result<usize, &'static str> {
 }
 
 /// What is to be known before the kernel side is loaded.
-pub(super) fn described() -> (DropLayout, Result<Vec<(String, u32)>, &'static str>) {
+pub(super) fn described() -> (DropLayout, Named) {
     match layout::drops() {
         Ok(layout::Drops { layout, reasons }) => (layout, Ok(reasons)),
         Err(why) => (DropLayout::default(), Err(why)),
@@ -65,10 +68,7 @@ pub(super) fn described() -> (DropLayout, Result<Vec<(String, u32)>, &'static st
 }
 
 impl DropTables {
-    pub(super) fn new(
-        mut take: impl FnMut(&'static str) -> Result<Map>,
-        described: Result<Vec<(String, u32)>, &'static str>,
-    ) -> Result<Self> {
+    pub(super) fn new(mut take: impl FnMut(&'static str) -> Result<Map>, described: Named) -> Result<Self> {
         Ok(Self {
             detailed: Table::new(take(maps::DROPS)?, maps::DROPS)?,
             rest: Table::new(take(maps::DROP_REST)?, maps::DROP_REST)?,
