@@ -26,7 +26,8 @@ fn main() -> ExitCode {
         vec![
             case("what_is_sent_again_is_what_the_stack_sent_again", again as fn(&Bare) -> Result<()>),
             case("a_round_trip_is_what_the_senders_stack_takes_it_for", round_trip),
-            case("an_answer_that_does_not_arrive_goes_one_way", one_way),
+            case("an_answer_that_is_dropped_here_is_no_connection", dropped),
+            case("a_side_that_falls_silent_goes_one_way", one_way),
             case("who_refused_is_told", refused),
         ],
     )
@@ -170,7 +171,7 @@ fn round_trip(bare: &Bare) -> Result<()> {
 
 const DEAF: &str = "FORWARD -i up0 -p tcp --sport 7300 -j DROP";
 
-fn one_way(bare: &Bare) -> Result<()> {
+fn dropped(bare: &Bare) -> Result<()> {
     let node = bare.site.node();
     let outside = Place::Stack(bare.site.outside());
     let _server = traffic::tcp_server(&outside, &format!("{SERVER}:7300"))?;
@@ -181,18 +182,50 @@ fn one_way(bare: &Bare) -> Result<()> {
     node.run(&format!("iptables -w -D {DEAF}"))?;
     ensure!(failed.is_err(), "it connected all the same");
     let flow = flow(&agent, 7300)?;
-    ensure!(flow["verdict"] == "one_way", "{}: {flow}", flow["verdict"]);
+    ensure!(flow["verdict"] == "dropped", "{}: {flow}", flow["verdict"]);
     evidence(&flow, "syn_ack")?;
     let again = evidence(&flow, "syn_retransmit")?;
     ensure!(again["count"].as_u64() >= Some(2), "{again}");
     ensure!(evidence(&flow, "handshake").is_err(), "no handshake ended");
     let page = agent.metrics()?;
-    let pairs = [("verdict", "one_way"), ("destination_kind", "external")];
-    ensure!(whole(page.sum("netobs_path_pairs", &pairs)) == 1, "the pair is in another verdict");
-    ensure!(
-        whole(page.sum("netobs_connection_attempts_total", &[("outcome", "unanswered")])) == 1,
-        "the attempt was not answered"
-    );
+    let outcome = |outcome| {
+        let labels = [("outcome", outcome), ("destination_kind", "external")];
+        whole(page.sum("netobs_connection_attempts_total", &labels))
+    };
+    ensure!((outcome("dropped"), outcome("established")) == (1, 0), "the attempt came to nothing");
+    agent.stop()?;
+    Ok(())
+}
+
+const SILENCED: &str = "INPUT -p tcp --dport 7500 -j DROP";
+
+fn one_way(bare: &Bare) -> Result<()> {
+    let outside = Place::Stack(bare.site.outside());
+    let log = |name| traffic::log_in(bare.directory(), name);
+    let echo = &mut outside.traffic(&["tcp-echo", &format!("{SERVER}:7500")])?;
+    let _echo = Background::start(echo, &log("one-way-echo"))?;
+    until("the echo", Duration::from_secs(5), || outside.listens("tcp", 7500))?;
+    let agent = bare.agent(&[])?;
+    let mut talk = bare.left().traffic(&["tcp-talk", &format!("{SERVER}:7500"), "--seconds", "20"])?;
+    let _talk = Background::start(&mut talk, &log("one-way-talk"))?;
+    until("the connection", Duration::from_secs(8), || {
+        let flow = flow(&agent, 7500)?;
+        ensure!(flow["verdict"] == "reachable", "{}", flow["verdict"]);
+        Ok(())
+    })?;
+    // Out of this host's sight: what it sends arrives nowhere any more.
+    bare.site.outside().run(&format!("iptables -w -A {SILENCED}"))?;
+    let said = until("the silence to be told", Duration::from_secs(15), || {
+        let flow = flow(&agent, 7500)?;
+        ensure!(flow["verdict"] == "one_way", "{}: {flow}", flow["verdict"]);
+        let again = evidence(&flow, "retransmit")?;
+        ensure!(again["count"].as_u64() >= Some(3) && again["detail"] == "forward", "{again}");
+        let pairs = [("verdict", "one_way"), ("destination_kind", "external")];
+        ensure!(whole(agent.metrics()?.sum("netobs_path_pairs", &pairs)) == 1, "another verdict of the pair");
+        Ok(())
+    });
+    bare.site.outside().run(&format!("iptables -w -D {SILENCED}"))?;
+    said?;
     agent.stop()?;
     Ok(())
 }

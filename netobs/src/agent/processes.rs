@@ -24,7 +24,7 @@ use crate::{
 /// another one.
 pub(super) fn ask(collector: &mut Collector, kernel: &Kernel, names: &Names<'_>) {
     const PROXY: &[u8] = b"docker-proxy";
-    for conversation in collector.flows.iter_mut().filter(|one| one.settled && !one.owner_asked) {
+    for conversation in collector.flows.active_mut().filter(|one| one.settled && !one.owner_asked) {
         conversation.owner_asked = true;
         let on_host = |endpoint| names.stack(endpoint) == EndpointId::HOST;
         let source = on_host(conversation.source)

@@ -148,12 +148,16 @@ impl Drops {
         let ends = name::ends(&tuple, &at, stack, key.ingress != 0, context);
         let known = self.known.entry(*key).or_default();
         let more = counters.dropped.since(known.booked);
+        let news = known.latest != counters;
         known.latest = counters;
         let found = flows.of_packet(&tuple, ends, context);
         let told = match found {
             Some((conversation, direction)) => {
                 let last = place::last_hop(conversation, direction, &at, stack.is_some(), context.interfaces);
                 note(conversation, key, direction, last, &counters, reason);
+                if news {
+                    conversation.moves();
+                }
                 let ends = if direction == HopDirection::Forward {
                     [conversation.source, conversation.destination]
                 } else {

@@ -29,6 +29,7 @@ pub use drops::DropReading;
 use crate::{
     evidence::{pairs::Pairs, verdict},
     flow::{
+        conversation::Conversation,
         interfaces::Interfaces,
         table::{Context, FlowTable},
         translation::Translations,
@@ -134,7 +135,7 @@ impl Collector {
     fn book(&mut self, names: &Names<'_>) {
         let Self { flows, ledger, interfaces, .. } = self;
         flows.book(|conversation, booking| ledger.book(conversation, booking, interfaces, names));
-        for conversation in flows.iter_mut().filter(|one| one.settled && one.at_rest.is_none()) {
+        for conversation in flows.active_mut().filter(|one| one.settled) {
             ledger.progress(conversation, interfaces, names);
             ledger.lose(conversation, interfaces, names);
             ledger.witness(conversation, interfaces, names);
@@ -252,26 +253,25 @@ impl Collector {
         let mut pairs = Pairs::default();
         let now = self.ledger.now;
         let Self { flows, interfaces, .. } = self;
-        for conversation in flows.iter_mut() {
-            let (labels, verdict) = match conversation.told {
-                Some(told) if conversation.at_rest.is_some() => told,
-                // Silence alone changes a verdict, and nothing else.
-                Some((labels, _)) => (labels, verdict::of(conversation, now)),
-                None => {
-                    (ledger::flow_labels(conversation, interfaces, names), verdict::of(conversation, now))
-                }
-            };
-            conversation.told = Some((labels, verdict));
-            if conversation.ended.is_none() {
+        let judge = |conversation: &mut Conversation| {
+            // Silence alone changes a verdict, and nothing else.
+            let labels = conversation
+                .told
+                .map_or_else(|| ledger::flow_labels(conversation, interfaces, names), |(labels, _)| labels);
+            let told = (labels, verdict::of(conversation, now));
+            conversation.told = Some(told);
+            told
+        };
+        flows.for_each_about(judge, |about| {
+            let (labels, verdict) = about.told;
+            if about.ended.is_none() {
                 *alive.entry(labels).or_default() += 1;
             }
             // What is sent to a group is sent to nobody in particular.
-            if conversation.settled && conversation.destination != EndpointId::GROUP {
-                let ends = [conversation.source, conversation.destination];
-                let last = conversation.at_rest.unwrap_or_else(|| conversation.last_seen());
-                pairs.tell(ends, labels.into(), verdict, last, now);
+            if about.settled && about.ends[1] != EndpointId::GROUP {
+                pairs.tell(about.ends, labels.into(), verdict, about.last_seen, now);
             }
-        }
+        });
         for (ends, labels, class, last) in self.drops.pairs() {
             if ends[1] != EndpointId::GROUP {
                 pairs.tell(ends, labels, verdict::of_class(class), last, now);

@@ -13,6 +13,7 @@ mod key;
 mod orientation;
 mod owners;
 mod parties;
+mod store;
 pub mod table;
 
 #[cfg(test)]

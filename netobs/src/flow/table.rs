@@ -14,23 +14,27 @@ use netobs_common::{
 
 mod packet;
 
-pub use super::parties::{Directory, Owner};
 use super::{
     conversation::{Conversation, Counting, Place, Sighting},
     interfaces::Interfaces,
     key::{ConversationKey, identity},
     lifetime::{self, LINGER, LISTED},
     orientation, owners, parties,
+    store::Store,
     translation::{Tracked, Translations, Way},
     tuple::Tuple,
     zones::Joins,
+};
+pub use super::{
+    parties::{Directory, Owner},
+    store::About,
 };
 use crate::{
     path::{
         counting, entry,
         translated::{Ends, Listed},
     },
-    report::HopDirection,
+    report::{HopDirection, PathFlowLabels, Verdict},
 };
 
 /// How long a conversation is watched before it is booked: a reading may have met it between two of its
@@ -48,6 +52,8 @@ pub const PATIENCE: u64 = 2_000_000_000;
 pub const AT_REST: u64 = 5_000_000_000;
 /// One of so many readings judges a conversation at rest.
 const RESTING: u64 = 4;
+/// After so many readings keys of conversations that are gone are swept.
+const SWEPT: u64 = 10;
 
 /// What a reading is judged by.
 pub struct Context<'a, D> {
@@ -75,8 +81,7 @@ pub struct Booking {
 /// All conversations.
 #[derive(Debug, Default)]
 pub struct FlowTable {
-    // Boxed: a table that is half empty holds numbers, not conversations.
-    conversations: HashMap<u64, Box<Conversation>>,
+    conversations: Store,
     by_key: HashMap<ConversationKey, u64>,
     /// Which conversation, and which of its sightings.
     by_sighting: HashMap<FlowKey, (u64, u32)>,
@@ -119,25 +124,22 @@ impl FlowTable {
         self.unsure += joins.unsure;
         self.readings = self.readings.wrapping_add(1);
         self.now = context.now;
-        for (number, conversation) in &mut self.conversations {
-            // What did not move has nothing new but names, and they may come a few readings later.
-            let turn = number.wrapping_add(self.readings) % RESTING == 0;
-            if turn || conversation.moved {
-                judge(conversation, context);
-            }
-        }
+        // What did not move has nothing new but names, and they may come a few readings later.
+        let readings = self.readings;
+        let is_turn = |number: u64| number.wrapping_add(readings) % RESTING == 0;
+        self.conversations.for_each_due(is_turn, |conversation| judge(conversation, context));
     }
 
     /// Goes on with a sighting already known; whether it is.
     fn follow(&mut self, (key, read): &(FlowKey, FlowCounters)) -> bool {
-        let Some((number, at)) = self.by_sighting.get(key) else { return false };
-        let Some(conversation) = self.conversations.get_mut(number) else { return false };
-        if let Some(sighting) = conversation.sightings.get_mut(*at as usize) {
-            if sighting.latest == *read {
-                return true;
-            }
-            sighting.read(*read);
+        let Some(&(number, at)) = self.by_sighting.get(key) else { return false };
+        let Some(conversation) = self.conversations.get(number) else { return false };
+        let Some(sighting) = conversation.sightings.get(at as usize) else { return false };
+        if sighting.latest != *read
+            && let Some(conversation) = self.conversations.moving(number)
+        {
             conversation.moves();
+            conversation.sightings.get_mut(at as usize).into_iter().for_each(|one| one.read(*read));
         }
         true
     }
@@ -150,7 +152,7 @@ impl FlowTable {
         };
         let identity = self.apart(identity(reference, tracked, along, read, context), key);
         let number = self.conversation_of(identity, reference, tracked, read, context);
-        let Some(conversation) = self.conversations.get_mut(&number) else { return };
+        let Some(conversation) = self.conversations.moving(number) else { return };
         conversation.moves();
         // Without conntrack the reference is the first tuple seen, and this may be the other direction.
         let along = if tracked.is_some() { along } else { tuple == conversation.reference };
@@ -175,7 +177,7 @@ impl FlowTable {
     /// conversation does at the same interface: equal addresses of two VLANs on one trunk.
     fn apart(&self, identity: ConversationKey, key: &FlowKey) -> ConversationKey {
         let tags = |key: &FlowKey| [key.vlan.into(), key.inner_vlan.into(), key.network_number];
-        let met = self.by_key.get(&identity).and_then(|number| self.conversations.get(number));
+        let met = self.by_key.get(&identity).and_then(|number| self.conversations.get(*number));
         let untagged = [0; 3];
         let differs = |one: &Sighting| {
             one.key.interface == key.interface && ![untagged, tags(key)].contains(&tags(&one.key))
@@ -196,21 +198,21 @@ impl FlowTable {
         context: &Context<'_, D>,
     ) -> u64 {
         if let Some(number) = self.by_key.get(&key)
-            && let Some(conversation) = self.conversations.get(number)
+            && let Some(conversation) = self.conversations.get(*number)
             && !begins_anew(conversation, read, context.overflowing)
         {
             return *number;
         }
         self.last += 1;
         let id: Arc<str> = format!("f{:x}", self.last).into();
-        self.conversations.insert(self.last, Box::new(Conversation::new(id, reference, tracked)));
+        self.conversations.insert(self.last, Conversation::new(id, reference, tracked));
         self.by_key.insert(key, self.last);
         self.last
     }
 
     /// Hands out what can be booked, conversation by conversation.
     pub fn book(&mut self, mut book: impl FnMut(&Conversation, Booking)) {
-        for conversation in self.conversations.values_mut() {
+        for conversation in self.conversations.active_mut() {
             if !conversation.settled || !conversation.moved {
                 continue;
             }
@@ -226,7 +228,7 @@ impl FlowTable {
     /// What flows say of packets that entered addressed to this host: who they were passed on to.
     pub fn passed_on<D: Directory>(&mut self, directory: &D) -> Listed {
         let mut listed = Listed { passed_on: Vec::new(), unsure: std::mem::take(&mut self.unread) };
-        for conversation in self.conversations.values_mut().filter(|one| one.moved) {
+        for conversation in self.conversations.active_mut().filter(|one| one.moved) {
             let (settled, flipped) = (conversation.settled, conversation.flipped);
             let protocol = conversation.protocol();
             let ends = [conversation.source, conversation.destination];
@@ -264,21 +266,15 @@ impl FlowTable {
                 .map(|direction| counting::unbooked(conversation, direction).bytes)
                 .sum()
         };
-        let waits = self.conversations.values().filter(|one| one.moved);
-        waits.map(|one| pending(one)).sum()
+        self.conversations.active().filter(|one| one.moved).map(pending).sum()
     }
 
     /// Ends what is over; the entries the kernel's table needs no longer.
     pub fn expire(&mut self, now: u64) -> Vec<FlowKey> {
         let mut over = Vec::new();
-        for conversation in self.conversations.values_mut() {
-            if let Some(last) = conversation.at_rest {
-                // What rests can only fall silent for good.
-                if conversation.ended.is_some() || !lifetime::is_idle(conversation.protocol(), last, now) {
-                    continue;
-                }
-                conversation.at_rest = None;
-            }
+        // What rests can only fall silent for good.
+        self.conversations.wake(|protocol, last| lifetime::is_idle(protocol, last, now));
+        for conversation in self.conversations.active_mut() {
             if conversation.ended.is_none()
                 && let Some(close) = lifetime::ended(conversation.protocol(), &conversation.signs(), now)
             {
@@ -296,7 +292,7 @@ impl FlowTable {
     /// An entry was taken out of the kernel's table, with what it held at that moment.
     pub fn taken(&mut self, key: &FlowKey, last: Option<FlowCounters>) {
         let Some((number, at)) = self.by_sighting.remove(key) else { return };
-        let Some(conversation) = self.conversations.get_mut(&number) else { return };
+        let Some(conversation) = self.conversations.moving(number) else { return };
         conversation.moves();
         if let Some(sighting) = conversation.sightings.get_mut(at as usize) {
             if let Some(last) = last {
@@ -308,17 +304,22 @@ impl FlowTable {
 
     /// Forgets conversations that were over long enough and have nothing left to book.
     pub fn forget(&mut self, now: u64) {
-        self.conversations.retain(|_, conversation| {
-            let unlisted = conversation.ended.is_some_and(|(_, at)| now.saturating_sub(at) >= LISTED);
-            !unlisted || conversation.sightings.iter().any(|sighting| sighting.in_kernel)
-        });
-        let conversations = &self.conversations;
-        self.by_key.retain(|_, number| conversations.contains_key(number));
+        let is_listed = |ended: Option<u64>| ended.is_none_or(|at| now.saturating_sub(at) < LISTED);
+        let keep = |conversation: &Conversation| {
+            is_listed(conversation.ended.map(|(_, at)| at))
+                || conversation.sightings.iter().any(|sighting| sighting.in_kernel)
+        };
+        self.conversations.retain(keep, is_listed);
+        // A key that leads to nobody is found out when it is met.
+        if self.readings.is_multiple_of(SWEPT) {
+            let conversations = &self.conversations;
+            self.by_key.retain(|_, number| conversations.contains(*number));
+        }
     }
 
     /// Remembers the amounts of this tick, so that the next one's rates are over what came since.
     pub fn close_tick(&mut self) {
-        for conversation in self.conversations.values_mut().filter(|one| one.at_rest.is_none()) {
+        for conversation in self.conversations.active_mut() {
             conversation.before = conversation.amounts;
             conversation.moved &= !conversation.is_decided();
             let last = conversation.last_seen();
@@ -329,16 +330,31 @@ impl FlowTable {
                 conversation.sightings.shrink_to_fit();
             }
         }
+        self.conversations.settle();
     }
 
     /// Every conversation.
     pub fn iter(&self) -> impl Iterator<Item = &Conversation> {
-        self.conversations.values().map(|one| &**one)
+        self.conversations.iter()
     }
 
     /// Every conversation, to be added to.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Conversation> {
-        self.conversations.values_mut().map(|one| &mut **one)
+        self.conversations.iter_mut()
+    }
+
+    /// Those that do not rest: whatever there is to count is theirs.
+    pub fn active_mut(&mut self) -> impl Iterator<Item = &mut Conversation> {
+        self.conversations.active_mut()
+    }
+
+    /// What is to be told of every conversation; `judge` says labels and verdict.
+    pub fn for_each_about(
+        &mut self,
+        judge: impl FnMut(&mut Conversation) -> (PathFlowLabels, Verdict),
+        each: impl FnMut(&About),
+    ) {
+        self.conversations.for_each_about(judge, each);
     }
 }
 

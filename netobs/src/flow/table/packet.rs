@@ -25,8 +25,8 @@ impl FlowTable {
         };
         let [source, destination] = parties.map(|id| Party { id, ..Party::UNKNOWN });
         let read = FlowCounters { source, destination, ..FlowCounters::default() };
-        let number = self.by_key.get(&identity(reference, tracked, along, &read, context))?;
-        let conversation = self.conversations.get_mut(number)?;
+        let number = *self.by_key.get(&identity(reference, tracked, along, &read, context))?;
+        let conversation = self.conversations.moving(number)?;
         let along = if tracked.is_some() { along } else { *tuple == conversation.reference };
         let forward = along != conversation.flipped;
         Some((conversation, if forward { HopDirection::Forward } else { HopDirection::Reply }))
