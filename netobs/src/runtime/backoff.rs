@@ -1,5 +1,5 @@
-//! How long to wait before asking a source again: number of failures → delay; and before telling that it answers
-//! again. Pure.
+//! How long to wait before asking a source again: number of failures, and what they cost → delay; and before telling
+//! that it answers again. Pure.
 
 use std::time::Duration;
 
@@ -14,6 +14,17 @@ pub const LONGEST_WHEN_RECENT: Duration = Duration::from_secs(3);
 pub const RECENT: Duration = Duration::from_secs(600);
 /// A source that answered for this long was a good one, whatever ended it.
 pub const GOOD: Duration = Duration::from_secs(10);
+
+/// A source may take one in so many parts of one processor for what is of no use. Three of them at once are to stay
+/// below a hundredth with whatever else the agent does.
+const SHARE: u32 = 400;
+
+/// The delay after processor time was spent in vain: so long that this is no more than a source's share, whatever
+/// answered. What is cheap (nobody listens, nothing is said) rests no longer than [`delay`] says.
+#[must_use]
+pub const fn rest(spent: Duration) -> Duration {
+    spent.saturating_mul(SHARE)
+}
 
 /// The delay after `failures` failures in a row (1 and up): doubling from one second to `longest`, of which
 /// `random` takes up to half away, so that agents on many hosts do not ask in step.
@@ -65,6 +76,13 @@ mod tests {
     }
 
     #[test]
+    fn what_costs_rests_for_as_much_longer_and_what_is_cheap_is_asked_again_soon() {
+        assert!(rest(Duration::from_micros(500)) < FIRST);
+        assert!(rest(Duration::from_millis(200)) > LONGEST);
+        assert_eq!(rest(Duration::MAX), Duration::MAX);
+    }
+
+    #[test]
     fn what_does_not_last_has_to_last_longer_before_it_is_told() {
         let mut patience = Patience::default();
         assert_eq!(patience.get(), Duration::ZERO, "the first answer is told at once");
@@ -77,6 +95,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_spent_in_vain_is_below_half_a_hundredth(nanoseconds in any::<u64>()) {
+            let spent = Duration::from_nanos(nanoseconds);
+            prop_assert!(rest(spent) >= spent.saturating_mul(200));
+        }
+
         #[test]
         fn it_stays_between_one_second_and_the_longest(failures in any::<u32>(), random in any::<u64>()) {
             let wait = delay(failures, LONGEST, random);

@@ -27,6 +27,7 @@ use self::{
 use super::{
     facts::{RuntimeState, pod::PodUpdate},
     follow::{End, SocketFile, Source, follow},
+    meter::Meter,
 };
 
 struct Cri {
@@ -81,9 +82,10 @@ impl Source for Cri {
         &self,
         socket: &Path,
         updates: &Sender<PodUpdate>,
+        meter: &Meter,
         ready: impl FnOnce(&str) + Send,
     ) -> impl Future<Output = End> + Send {
-        Session::run(socket, updates, &self.wake, self.pace, Arc::clone(&self.told), ready)
+        Session::run(socket, updates, meter, (&self.wake, self.pace), Arc::clone(&self.told), ready)
     }
 }
 
@@ -92,7 +94,7 @@ impl Source for Cri {
 /// # Errors
 /// Nobody answers, or not as a pod runtime would.
 pub async fn version(socket: &Path) -> anyhow::Result<Option<String>> {
-    let mut client = client::Client::connect(socket).await?;
+    let mut client = client::Client::connect(socket, &Meter::default()).await?;
     match client.version().await {
         Ok(version) => Ok(Some(format!("{} {}", version.runtime_name, version.runtime_version))),
         Err(status) if client::is_not_offered(&status) => Ok(None),

@@ -20,6 +20,7 @@ use self::session::Session;
 use super::{
     facts::{RuntimeState, RuntimeUpdate},
     follow::{End, Source, follow},
+    meter::Meter,
 };
 
 struct Engine {
@@ -43,9 +44,10 @@ impl Source for Engine {
         &self,
         socket: &Path,
         updates: &Sender<RuntimeUpdate>,
+        meter: &Meter,
         ready: impl FnOnce(&str) + Send,
     ) -> impl Future<Output = End> + Send {
-        Session::run(socket, updates, |dialect| ready(&dialect.version))
+        Session::run(socket, updates, meter, |dialect| ready(&dialect.version))
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::{
 use super::{
     backoff::{self, Patience},
     facts::RuntimeState,
+    meter::Meter,
 };
 use crate::identity::text;
 
@@ -63,11 +64,13 @@ pub trait Source: Send + Sync {
     /// The update that speaks of its state.
     fn state(state: RuntimeState) -> Self::Update;
 
-    /// One session, until it breaks. `ready` is told the runtime's version once, after everything was sent.
+    /// One session, until it breaks. `ready` is told the runtime's version once, after everything was sent; `meter`,
+    /// which measures it, measures its tasks, and is told when what was asked was of use.
     fn session(
         &self,
         socket: &Path,
         updates: &Sender<Self::Update>,
+        meter: &Meter,
         ready: impl FnOnce(&str) + Send,
     ) -> impl Future<Output = End> + Send;
 }
@@ -75,21 +78,23 @@ pub trait Source: Send + Sync {
 /// Follows a source until nobody listens to `updates` any more.
 ///
 /// After a failure it waits 1 s, doubling up to 60 s (3 s for a runtime that answered within the last ten
-/// minutes), or until the socket's file is made anew.
+/// minutes), and longer where what was answered in vain took long to read; or until the socket's file is made anew.
 pub async fn follow<S: Source>(source: S, updates: Sender<S::Update>) {
     let mut failures = 0_u32;
     let mut last_good: Option<Instant> = None;
     let mut last_state: Option<RuntimeState> = None;
+    let meter = Meter::default();
     let mut teller = Teller::new(S::WHAT, source.socket());
     loop {
         let socket = source.socket();
         teller.socket.clone_from(&socket);
         let file = SocketFile::read(&socket);
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), meter.spent());
         let (answers, answered) = oneshot::channel();
         let ended = {
-            let session = source.session(&socket, &updates, |version| drop(answers.send(version.to_owned())));
-            teller.while_it_lasts(session, answered).await
+            let ready = |version: &str| drop(answers.send(version.to_owned()));
+            let session = source.session(&socket, &updates, &meter, ready);
+            teller.while_it_lasts(meter.time(session), answered).await
         };
         let (error, offered) = match ended.end {
             End::NobodyListens => return,
@@ -98,9 +103,12 @@ pub async fn follow<S: Source>(source: S, updates: Sender<S::Update>) {
             End::NotOffered(error) => (error, false),
         };
         let was_ready = ended.answered.is_some();
+        // Of what does not last, nothing was of use.
+        let mut in_vain = meter.spent().saturating_sub(before);
         if was_ready && began.elapsed() >= backoff::GOOD {
             last_good = Some(Instant::now());
             failures = 0;
+            in_vain = in_vain.min(meter.in_vain());
         }
         failures = failures.saturating_add(1);
         let absent = !offered || is_absent(&error);
@@ -119,6 +127,7 @@ pub async fn follow<S: Source>(source: S, updates: Sender<S::Update>) {
         let next = source.socket();
         let file = if next == socket { file } else { SocketFile::read(&next) };
         let wait = backoff::delay(failures, longest, RandomState::new().hash_one(failures));
+        let wait = wait.max(backoff::rest(in_vain));
         tokio::select! {
             () = sleep(wait) => {}
             () = file.made_anew(&source) => {
@@ -259,7 +268,10 @@ impl SocketFile {
 mod tests {
     use std::{
         io,
-        sync::{Arc, Mutex},
+        sync::{
+            Arc, Mutex,
+            atomic::{AtomicUsize, Ordering},
+        },
     };
 
     use tokio::sync::mpsc;
@@ -267,8 +279,13 @@ mod tests {
     use super::*;
 
     /// A runtime that answers for so long and then breaks, again and again.
+    #[derive(Default)]
     struct Breaks {
         after: Duration,
+        /// What each session costs, and whether that was of use.
+        costs: Duration,
+        is_of_use: bool,
+        asked: Arc<AtomicUsize>,
     }
 
     impl Source for Breaks {
@@ -288,11 +305,17 @@ mod tests {
             &self,
             _: &Path,
             updates: &Sender<RuntimeState>,
+            meter: &Meter,
             ready: impl FnOnce(&str) + Send,
         ) -> End {
             let state = RuntimeState::Ready { runtime: "x".into(), version: "1".into(), api: "1".into() };
             drop(updates.send(state).await);
             ready("1");
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            meter.add(self.costs);
+            if self.is_of_use {
+                meter.is_of_use();
+            }
             sleep(self.after).await;
             End::Failed(anyhow::anyhow!("broken"))
         }
@@ -320,7 +343,7 @@ mod tests {
         let (sender, mut receiver) = mpsc::channel(16);
         let mut states = Vec::new();
         tokio::select! {
-            () = follow(Breaks { after }, sender) => {}
+            () = follow(Breaks { after, ..Breaks::default() }, sender) => {}
             () = async { while let Some(state) = receiver.recv().await { states.push(state) } } => {}
             () = sleep(Duration::from_secs(3_600)) => {}
         }
@@ -334,6 +357,31 @@ mod tests {
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].contains("does not answer"), "{lines:?}");
         assert!(matches!(states.last(), Some(RuntimeState::Unreachable { .. })), "{states:?}");
+    }
+
+    /// How often one is asked within an hour that breaks after so long, each time at such a cost.
+    async fn asked_in_an_hour(after: Duration, costs: Duration, is_of_use: bool) -> usize {
+        let source = Breaks { after, costs, is_of_use, asked: Arc::default() };
+        let (asked, (sender, mut receiver)) = (Arc::clone(&source.asked), mpsc::channel(16));
+        tokio::select! {
+            () = follow(source, sender) => {}
+            () = async { while receiver.recv().await.is_some() {} } => {}
+            () = sleep(Duration::from_secs(3_600)) => {}
+        }
+        asked.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_more_a_failure_costs_the_less_often_it_is_risked() {
+        let (cheap, dear) = (Duration::from_micros(100), Duration::from_millis(500));
+        let asked = asked_in_an_hour(Duration::ZERO, dear, false).await;
+        assert!((5..=18).contains(&asked), "{asked} times: half a second of 200");
+        let asked = asked_in_an_hour(Duration::ZERO, dear, true).await;
+        assert!((5..=18).contains(&asked), "{asked} times: what does not last was of no use");
+        for (costs, is_of_use) in [(cheap, false), (dear, true)] {
+            let asked = asked_in_an_hour(Duration::from_secs(60), costs, is_of_use).await;
+            assert!(asked >= 55, "{asked} times: known again within seconds");
+        }
     }
 
     #[tokio::test(start_paused = true)]

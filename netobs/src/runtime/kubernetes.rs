@@ -64,7 +64,7 @@ pub async fn version(access: Access) -> anyhow::Result<String> {
 /// the cluster.
 ///
 /// An answer may have 64 MiB, a list a minute, a connection 3 s to come about; pauses between tries double from 1 s
-/// to 3 s, and to 60 s once the API has been silent for ten minutes.
+/// to 3 s, and to 60 s once the API has been silent for ten minutes, and are longer where what was read in vain took long.
 pub async fn watch(access: Access, node: Arc<str>, updates: Sender<ClusterUpdate>) {
     let (ends, ended) = oneshot::channel::<()>();
     if let Err(error) = start(access, node, updates.clone(), ends) {

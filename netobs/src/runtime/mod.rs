@@ -8,5 +8,6 @@ pub mod follow;
 pub mod guests;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+pub mod meter;
 pub mod namespaces;
 pub mod owner;

@@ -13,6 +13,7 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 use super::wire::{VersionRequest, VersionResponse};
+use crate::runtime::meter::Meter;
 
 /// Longest one call may take.
 const CALL: Duration = Duration::from_secs(2);
@@ -27,6 +28,8 @@ const EVENT: usize = 1 << 20;
 #[derive(Clone)]
 pub(super) struct Client {
     grpc: Grpc<Channel>,
+    /// What is done for it beside the tasks that ask.
+    pub(super) meter: Meter,
 }
 
 impl Client {
@@ -34,17 +37,18 @@ impl Client {
     ///
     /// # Errors
     /// There is no socket, nobody listens, or what listens does not speak HTTP/2 in time.
-    pub(super) async fn connect(socket: &Path) -> Result<Self> {
+    pub(super) async fn connect(socket: &Path, meter: &Meter) -> Result<Self> {
         // The library's own error says only that the transport failed: what the file system says comes first.
         tokio::fs::metadata(socket).await.with_context(|| format!("no socket at {}", socket.display()))?;
         let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()))
             .context("not the path of a socket")?
             .connect_timeout(CALL)
+            .executor(meter.clone())
             // A runtime that stopped answering must not hold a stream for good.
             .http2_keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(5));
         let channel = timeout(CALL, endpoint.connect()).await.context("no connection in time")?;
-        Ok(Self { grpc: Grpc::new(channel.context("cannot connect")?) })
+        Ok(Self { grpc: Grpc::new(channel.context("cannot connect")?), meter: meter.clone() })
     }
 
     /// Who answers.

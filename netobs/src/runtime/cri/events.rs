@@ -38,7 +38,8 @@ impl Events {
         let (tell, heard) = mpsc::channel(1);
         let mut listener = JoinSet::new();
         listener.spawn(async move {
-            let last = listen(client, &tell).await;
+            let meter = client.meter.clone();
+            let last = meter.time(listen(client, &tell)).await;
             tell.send(last).await.ok();
         });
         Self { heard, _listener: listener }

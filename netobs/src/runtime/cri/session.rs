@@ -26,11 +26,13 @@ use super::{
 use crate::{
     identity::text,
     runtime::{
+        backoff,
         facts::{
             RuntimeState,
             pod::{PodContainer, PodUpdate, RuntimePod},
         },
         follow::End,
+        meter::Meter,
     },
 };
 
@@ -58,7 +60,10 @@ impl Default for Pace {
 /// Most pods of one node that are kept; Kubernetes itself is made for 110.
 const MOST: usize = 4_096;
 
-/// A runtime that needs long for its lists is left alone for ten times that, and for so long at most.
+/// Lists that take no more processor time cost little at any pace.
+const CHEAP: Duration = Duration::from_millis(10);
+/// A runtime that needs long for its lists is left alone for ten times that, and longer where the agent needs long for
+/// them; for so long at most.
 const LONGEST_REST: Duration = Duration::from_secs(10);
 /// How long answers about what is new are waited for before the rest is sent: at first as long as a call may take.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -84,12 +89,12 @@ impl<'a> Session<'a> {
     pub(super) async fn run(
         socket: &Path,
         updates: &'a Sender<PodUpdate>,
-        wake: &Notify,
-        pace: Pace,
+        meter: &Meter,
+        when: (&Notify, Pace),
         told: Arc<Told>,
         ready: impl FnOnce(&str) + Send,
     ) -> End {
-        match Self::follow(socket, updates, wake, pace, told, ready).await {
+        match Self::follow(socket, updates, meter, when, told, ready).await {
             Ok(never) => match never {},
             Err(end) => end,
         }
@@ -98,12 +103,12 @@ impl<'a> Session<'a> {
     async fn follow(
         socket: &Path,
         updates: &'a Sender<PodUpdate>,
-        wake: &Notify,
-        pace: Pace,
+        meter: &Meter,
+        (wake, pace): (&Notify, Pace),
         told: Arc<Told>,
         ready: impl FnOnce(&str) + Send,
     ) -> Result<std::convert::Infallible, End> {
-        let mut client = Client::connect(socket).await?;
+        let mut client = Client::connect(socket, meter).await?;
         let version = match client.version().await {
             Ok(version) => version,
             Err(status) if is_not_offered(&status) => {
@@ -136,6 +141,7 @@ impl<'a> Session<'a> {
 
         let (mut every, mut next) = (pace.every, Instant::now() + pace.every);
         loop {
+            meter.step_is_of_use().await;
             tokio::select! {
                 heard = events.next() => match heard {
                     Heard::Change => {}
@@ -152,10 +158,13 @@ impl<'a> Session<'a> {
                 () = updates.closed() => return Err(End::NobodyListens),
             }
             sleep(pace.settle).await;
-            let began = Instant::now();
+            let (began, before) = (Instant::now(), meter.spent());
             let took = session.refresh().await?;
             next = Instant::now() + every;
-            sleep_until(began + pace.apart.max((took * 10).min(LONGEST_REST))).await;
+            meter.step_is_of_use().await;
+            let cost = meter.spent().saturating_sub(before);
+            let rest = if cost < CHEAP { took * 10 } else { backoff::rest(cost) };
+            sleep_until(began + pace.apart.max(rest.min(LONGEST_REST))).await;
         }
     }
 

@@ -5,12 +5,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{BuildHasher as _, RandomState},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 use tonic::{Code, Status};
 
@@ -70,6 +71,9 @@ impl Told {
 struct Said {
     id: String,
     answer: Result<Answer, anyhow::Error>,
+    /// What it cost, with all that was done meanwhile.
+    cost: Duration,
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 /// The questions to one runtime.
@@ -79,6 +83,8 @@ pub(super) struct Statuses {
     /// For first questions, and for others.
     turns: [Arc<Semaphore>; 2],
     asking: JoinSet<Said>,
+    /// Turns that are not given to another before what the last one cost in vain is made good.
+    resting: JoinSet<()>,
     /// Who is being asked; whether for the first time.
     asked: BTreeMap<String, bool>,
     later: BTreeMap<String, Later>,
@@ -90,7 +96,16 @@ impl Statuses {
     pub(super) fn new(client: Client, runtime: Arc<str>) -> Self {
         let turns = [AT_ONCE, AGAIN_AT_ONCE].map(|turns| Arc::new(Semaphore::new(turns)));
         let (asked, later) = (BTreeMap::new(), BTreeMap::new());
-        Self { client, runtime, turns, asking: JoinSet::new(), asked, later, troubles: Vec::new() }
+        Self {
+            client,
+            runtime,
+            turns,
+            asking: JoinSet::new(),
+            resting: JoinSet::new(),
+            asked,
+            later,
+            troubles: Vec::new(),
+        }
     }
 
     /// Forgets who is not listed any more.
@@ -126,10 +141,13 @@ impl Statuses {
         self.asked.insert(id.clone(), is_first);
         let [first, again] = &self.turns;
         let turns = Arc::clone(if is_first { first } else { again });
+        let meter = self.client.meter.clone();
         self.asking.spawn(async move {
             // Never closed, so never refused.
-            let _turn = turns.acquire_owned().await.ok();
-            Said { id, answer: answer.await }
+            let turn = turns.acquire_owned().await.ok();
+            let before = meter.spent();
+            let answer = meter.time(answer).await;
+            Said { id, answer, cost: meter.spent().saturating_sub(before), turn }
         });
     }
 
@@ -169,6 +187,12 @@ impl Statuses {
         if useful {
             self.later.remove(&said.id);
         } else {
+            while self.resting.try_join_next().is_some() {}
+            let (turn, rest) = (said.turn, backoff::rest(said.cost));
+            self.resting.spawn(async move {
+                sleep(rest).await;
+                drop(turn);
+            });
             let now = Instant::now();
             let later = self.later.entry(said.id.clone()).or_insert(Later { failures: 0, at: now });
             later.failures = later.failures.saturating_add(1);

@@ -19,7 +19,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{net::UnixStream, task::AbortHandle, time::timeout};
 
-use crate::identity::text;
+use crate::{identity::text, runtime::meter::Meter};
 
 /// Longest a call may take, from connecting to the last byte of the reply.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -31,6 +31,7 @@ const MESSAGE_LIMIT: usize = 200;
 /// Connects to one socket, and keeps the connection between calls.
 pub(super) struct Client {
     socket: PathBuf,
+    meter: Meter,
     open: Option<Connection>,
 }
 
@@ -44,8 +45,8 @@ pub(super) enum Reply {
 }
 
 impl Client {
-    pub(super) fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_owned(), open: None }
+    pub(super) fn new(socket: &Path, meter: &Meter) -> Self {
+        Self { socket: socket.to_owned(), meter: meter.clone(), open: None }
     }
 
     /// `GET path`, whole reply, at most `limit` bytes.
@@ -73,7 +74,7 @@ impl Client {
     /// No connection, no head of a reply within [`CALL_TIMEOUT`], or a status other than 200.
     pub(super) async fn stream(&self, path: &str) -> Result<Stream> {
         let opened = timeout(CALL_TIMEOUT, async {
-            let mut connection = Connection::open(&self.socket).await?;
+            let mut connection = Connection::open(&self.socket, &self.meter).await?;
             let reply = connection.send(path).await?;
             if reply.status() != StatusCode::OK {
                 let status = reply.status();
@@ -89,8 +90,8 @@ impl Client {
 
     async fn exchange(&mut self, path: &str, limit: usize) -> Result<Reply> {
         let mut connection = match self.open.take() {
-            Some(kept) => kept.or_open(&self.socket).await?,
-            None => Connection::open(&self.socket).await?,
+            Some(kept) => kept.or_open(&self.socket, &self.meter).await?,
+            None => Connection::open(&self.socket, &self.meter).await?,
         };
         let reply = connection.send(path).await?;
         let status = reply.status();
@@ -134,7 +135,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(socket: &Path) -> Result<Self> {
+    async fn open(socket: &Path, meter: &Meter) -> Result<Self> {
         let stream = UnixStream::connect(socket).await.context("connecting")?;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD_LIMIT)
@@ -142,8 +143,9 @@ impl Connection {
             .handshake(TokioIo::new(stream))
             .await
             .context("starting HTTP")?;
+        let meter = meter.clone();
         let driver = tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = meter.time(connection).await {
                 tracing::debug!(%error, "runtime connection ended");
             }
         });
@@ -151,8 +153,8 @@ impl Connection {
     }
 
     /// This connection, or a new one if the other side has closed it since the last call.
-    async fn or_open(mut self, socket: &Path) -> Result<Self> {
-        if self.sender.ready().await.is_ok() { Ok(self) } else { Self::open(socket).await }
+    async fn or_open(mut self, socket: &Path, meter: &Meter) -> Result<Self> {
+        if self.sender.ready().await.is_ok() { Ok(self) } else { Self::open(socket, meter).await }
     }
 
     async fn send(&mut self, path: &str) -> Result<hyper::Response<Incoming>> {

@@ -22,6 +22,7 @@ use super::{
 use crate::runtime::{
     facts::{RuntimeContainer, RuntimeState, RuntimeUpdate},
     follow::End,
+    meter::Meter,
 };
 
 /// How often everything is listed although events are followed.
@@ -59,9 +60,10 @@ impl<'a> Session<'a> {
     pub(super) async fn run(
         socket: &Path,
         updates: &'a Sender<RuntimeUpdate>,
+        meter: &Meter,
         on_ready: impl FnOnce(&Dialect),
     ) -> End {
-        match Self::follow(socket, updates, on_ready).await {
+        match Self::follow(socket, updates, meter, on_ready).await {
             Ok(never) => match never {},
             Err(end) => end,
         }
@@ -70,9 +72,10 @@ impl<'a> Session<'a> {
     async fn follow(
         socket: &Path,
         updates: &'a Sender<RuntimeUpdate>,
+        meter: &Meter,
         on_ready: impl FnOnce(&Dialect),
     ) -> Result<std::convert::Infallible, End> {
-        let mut client = Client::new(socket);
+        let mut client = Client::new(socket, meter);
         let said: Version = parse(client.get("/version", VERSION_LIMIT).await?).context("GET /version")?;
         let dialect = convert::dialect(&said).context("GET /version: no API version in the reply")?;
         // Events first, then the list: what happens in between is seen twice rather than never.
@@ -94,6 +97,7 @@ impl<'a> Session<'a> {
         relist.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pending = Changes::default();
         loop {
+            meter.step_is_of_use().await;
             tokio::select! {
                 event = events.next(&mut pending) => event?,
                 _ = relist.tick() => pending.everything = true,

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    hash::{BuildHasher as _, RandomState},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -14,7 +15,7 @@ use http_body_util::{LengthLimitError, Limited};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, Sleep, sleep_until, timeout_at},
+    time::{Instant, Sleep, sleep, sleep_until, timeout_at},
 };
 use tower::{BoxError, Layer, Service};
 
@@ -84,9 +85,16 @@ where
         Box::pin(async move {
             let health = bounds.health;
             if !is_list {
-                let answer = answer.await.map_err(Into::into)?;
+                if is_watch {
+                    let random = RandomState::new().hash_one(&kind);
+                    sleep(health.before_watch(&kind, Instant::now(), random)).await;
+                    health.asked(&kind, Instant::now());
+                }
+                let answer = answer.await;
+                health.answered(&kind);
+                let answer = answer.map_err(Into::into)?;
                 if is_watch && answer.status().is_success() {
-                    health.is_well(&kind, Instant::now());
+                    health.opened(&kind, Instant::now());
                 }
                 return Ok(answer.map(|body| Guarded::new(body, limit, None, kind, health)));
             }
@@ -146,6 +154,7 @@ where
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
         match &frame {
             Some(Ok(frame)) => {
+                self.health.read(&self.kind, frame.data_ref().map_or(0, Bytes::len));
                 if !frame.data_ref().is_none_or(|data| self.scan.take(data)) {
                     self.health.oversized(&self.kind);
                     self.turn = None;
@@ -178,6 +187,7 @@ mod tests {
     use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 
     use super::*;
+    use crate::runtime::backoff;
 
     type Mock = tower_test::mock::Mock<Request<()>, Response<BoxBody<Bytes, BoxError>>>;
     type Handle = tower_test::mock::Handle<Request<()>, Response<BoxBody<Bytes, BoxError>>>;
@@ -202,7 +212,11 @@ mod tests {
         send.send_response(Response::new(body));
         let taken = answer.await.unwrap().into_body().collect().await.is_ok();
         assert_eq!(service.bounds.lists.available_permits(), 1, "the next list may begin");
-        (taken, health.pause("pods", Instant::now(), 0) < Duration::from_secs(60))
+        let now = Instant::now();
+        if taken {
+            health.is_well("pods", now);
+        }
+        (taken, health.pause("pods", now + backoff::GOOD, 0) < Duration::from_secs(60))
     }
 
     #[tokio::test]

@@ -7,13 +7,19 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use crate::runtime::backoff;
+use crate::runtime::{backoff, meter::Meter};
 
 /// What is listed and watched, by the plural in its path.
 pub(super) const KINDS: [&str; 5] = ["pods", "nodes", "services", "endpointslices", "namespaces"];
 /// The pause after an answer too large to be taken in, of which chance takes up to half away: it does not become
 /// smaller by itself, and to refuse it costs as much as to read it.
 const OVERSIZED: Duration = Duration::from_secs(300);
+/// What is done for a byte before it is looked at, by tasks that all kinds share: reading, deciphering, copying. TLS
+/// with AES takes most of it.
+const PER_BYTE: Duration = Duration::from_nanos(4);
+/// An API that gives no head of an answer to a watch by then does not answer. A program that is asked for credentials
+/// anew holds up every question until it ends.
+const SLOW: Duration = Duration::from_secs(20);
 /// So often may something break soon after it was well before that is held against it until it lasts.
 const BREAKS: u32 = 2;
 /// Credentials refused for so long are read anew.
@@ -35,6 +41,13 @@ struct Kind {
     unauthorized_since: Option<Instant>,
     /// Whether an answer was too large to be taken in.
     oversized: bool,
+    /// Since when a question waits for the head of its answer.
+    asked_at: Option<Instant>,
+    /// When its watch was opened, unless something failed since.
+    opened_at: Option<Instant>,
+    /// What it costs, and what it had cost when it failed last.
+    meter: Meter,
+    paid: Duration,
 }
 
 impl Kind {
@@ -65,11 +78,52 @@ impl Health {
         KINDS.iter().zip(&mut *kinds).find(|(name, _)| **name == kind).map(|(_, kind)| act(kind))
     }
 
+    /// What measures the cost of a kind.
+    pub(super) fn meter(&self, kind: &str) -> Meter {
+        self.with(kind, |kind| kind.meter.clone()).unwrap_or_default()
+    }
+
+    /// So much was read.
+    pub(super) fn read(&self, kind: &str, bytes: usize) {
+        let cost = PER_BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
+        self.with(kind, |kind| kind.meter.add(cost));
+    }
+
+    /// A watch was asked for.
+    pub(super) fn asked(&self, kind: &str, now: Instant) {
+        self.with(kind, |kind| kind.asked_at = Some(now));
+    }
+
+    /// A watch is open.
+    pub(super) fn opened(&self, kind: &str, now: Instant) {
+        self.with(kind, |kind| kind.opened_at = Some(now));
+        self.is_well(kind, now);
+    }
+
+    /// How long to wait before a watch is asked for. One that ended soon and without an error is asked for again at
+    /// once by the library, which takes the end of a connection in the middle of an answer for such an end.
+    pub(super) fn before_watch(&self, kind: &str, now: Instant, random: u64) -> Duration {
+        let soon = |at: Instant| now.saturating_duration_since(at) < backoff::GOOD;
+        if self.with(kind, |kind| kind.opened_at.is_some_and(soon)) != Some(true) {
+            return Duration::ZERO;
+        }
+        let pause = self.pause(kind, now, random);
+        let why = "a watch ends as soon as it is open".into();
+        self.failed(kind, now, Failure { why, breaks: true, unauthorized: false });
+        pause
+    }
+
+    /// It is answered, well or not.
+    pub(super) fn answered(&self, kind: &str) {
+        self.with(kind, |kind| kind.asked_at = None);
+    }
+
     /// A list is whole, a watch is open, or something was heard by it.
     pub(super) fn is_well(&self, kind: &str, now: Instant) {
         let better = self.with(kind, |kind| {
             let was = kind.well_since.replace(kind.well_since.unwrap_or(now));
             kind.oversized = false;
+            kind.meter.is_of_use();
             kind.unauthorized_since = None;
             if kind.breaks < BREAKS {
                 kind.trouble = None;
@@ -94,7 +148,11 @@ impl Health {
     /// It failed: how long to wait before it is tried again. Only what was well for long begins anew.
     pub(super) fn pause(&self, kind: &str, now: Instant, random: u64) -> Duration {
         let pause = self.with(kind, |kind| {
+            let spent = kind.meter.spent();
+            // Of what does not last, nothing was of use.
+            let mut in_vain = spent.saturating_sub(std::mem::replace(&mut kind.paid, spent));
             if kind.lasts(now) {
+                in_vain = in_vain.min(kind.meter.in_vain());
                 (kind.failures, kind.failing_since, kind.breaks) = (0, None, 0);
             } else if kind.well_since.is_some() {
                 kind.breaks = kind.breaks.saturating_add(1);
@@ -102,13 +160,16 @@ impl Health {
             kind.well_since = None;
             kind.failures = kind.failures.saturating_add(1);
             let failing = now.saturating_duration_since(*kind.failing_since.get_or_insert(now));
+            (kind.asked_at, kind.opened_at) = (None, None);
+            // All kinds share what one source may cost.
+            let rest = KINDS.iter().fold(Duration::ZERO, |sum, _| sum.saturating_add(backoff::rest(in_vain)));
             if kind.oversized {
-                return backoff::delay(u32::MAX, OVERSIZED, random);
+                return backoff::delay(u32::MAX, OVERSIZED, random).max(rest);
             }
             // Agents of many nodes must not storm an API that has just come back after an hour.
             let longest =
                 if failing < backoff::RECENT { backoff::LONGEST_WHEN_RECENT } else { backoff::LONGEST };
-            backoff::delay(kind.failures, longest, random)
+            backoff::delay(kind.failures, longest, random).max(rest)
         });
         pause.unwrap_or(backoff::LONGEST)
     }
@@ -132,7 +193,12 @@ impl Health {
             if kind.lasts(now) {
                 (kind.breaks, kind.trouble) = (0, None);
             }
-            kind.trouble.as_ref().map(|why| format!("{name}: {why}"))
+            let waits =
+                kind.asked_at.is_some_and(|since| now.saturating_duration_since(since) >= SLOW).then(|| {
+                    let seconds = SLOW.as_secs();
+                    format!("{name}: no answer within {seconds} s, or no credentials to ask with")
+                });
+            waits.or_else(|| kind.trouble.as_ref().map(|why| format!("{name}: {why}")))
         })
     }
 
@@ -190,6 +256,59 @@ mod tests {
         assert!(health.pause("nodes", now, 500) >= OVERSIZED / 2);
         health.is_well("nodes", now);
         assert!(health.pause("nodes", now, 0) <= backoff::LONGEST_WHEN_RECENT);
+    }
+
+    #[test]
+    fn what_is_dear_to_read_and_wrong_is_not_asked_for_again_soon() {
+        let (health, now) = (Health::default(), Instant::now());
+        let dear = Duration::from_millis(100);
+        health.meter("nodes").add(dear);
+        assert!(health.pause("pods", now, 0) <= backoff::LONGEST_WHEN_RECENT, "each kind for itself");
+        let pause = health.pause("nodes", now, 0);
+        assert!(dear.as_secs_f64() / pause.as_secs_f64() * (KINDS.len() as f64) < 0.01, "{pause:?}");
+        assert!(health.pause("nodes", now, 0) <= backoff::LONGEST_WHEN_RECENT, "each failure for itself");
+        health.read("nodes", 20 << 20);
+        assert!(health.pause("nodes", now, 0) > backoff::LONGEST_WHEN_RECENT, "if only to be read");
+    }
+
+    #[test]
+    fn what_was_of_use_and_lasted_is_free() {
+        for (lasted, free) in [(9, false), (10, true)] {
+            let (health, now) = (Health::default(), Instant::now());
+            health.meter("nodes").add(seconds(1));
+            health.is_well("nodes", now);
+            let pause = health.pause("nodes", now + seconds(lasted), 0);
+            assert_eq!(pause == backoff::FIRST, free, "after {lasted} s: {pause:?}");
+        }
+    }
+
+    #[test]
+    fn a_watch_that_ends_well_and_at_once_is_not_opened_again_at_once() {
+        let (health, mut now) = (Health::default(), Instant::now());
+        assert_eq!(health.before_watch("pods", now, 0), Duration::ZERO);
+        let waits = [1, 1, 1, 1].map(|lived| {
+            health.opened("pods", now);
+            now += seconds(lived);
+            health.before_watch("pods", now, 0).as_secs()
+        });
+        assert_eq!(waits, [1, 2, 3, 3]);
+        assert!(health.trouble(now).is_some_and(|why| why.contains("ends")));
+        health.opened("pods", now);
+        assert_eq!(health.before_watch("pods", now + backoff::GOOD, 0), Duration::ZERO);
+        health.opened("pods", now);
+        health.pause("pods", now, 0);
+        assert_eq!(health.before_watch("pods", now, 0), Duration::ZERO, "it was waited for its error");
+    }
+
+    #[test]
+    fn a_watch_that_is_not_answered_for_long_is_trouble() {
+        let (health, now) = (Health::default(), Instant::now());
+        health.is_well("pods", now);
+        health.asked("pods", now);
+        assert_eq!(health.trouble(now + seconds(19)), None);
+        assert!(health.trouble(now + seconds(20)).is_some_and(|why| why.contains("credentials")));
+        health.answered("pods");
+        assert_eq!(health.trouble(now + seconds(20)), None);
     }
 
     #[test]

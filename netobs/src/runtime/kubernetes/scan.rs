@@ -3,6 +3,9 @@
 
 /// Most objects in the lists of one answer, at any depth: five thousand nodes with their images have 300,000.
 const OBJECTS: usize = 1 << 19;
+/// Most objects that are listed themselves: one without anything in it takes 2 KiB once it is read. There are some ten
+/// thousand Services in a large cluster, and twice as many slices.
+const ITEMS: usize = 1 << 16;
 /// Most of anything else in lists: five thousand nodes have 500,000 names of images.
 const ELEMENTS: usize = 1 << 21;
 /// Deepest nesting; the reader gives up at the same.
@@ -16,6 +19,7 @@ pub(super) struct Scan {
     in_string: bool,
     escaped: bool,
     objects: usize,
+    items: usize,
     elements: usize,
 }
 
@@ -37,6 +41,7 @@ impl Scan {
                 b'"' => self.in_string = true,
                 b'{' => {
                     self.objects += usize::from(in_list);
+                    self.items += usize::from(in_list && self.open.len() == 2);
                     self.open.push(false);
                 }
                 b'[' => self.open.push(true),
@@ -44,12 +49,13 @@ impl Scan {
                 b'}' | b']' => {
                     self.open.pop();
                     if self.open.is_empty() {
-                        (self.objects, self.elements) = (0, 0);
+                        (self.objects, self.items, self.elements) = (0, 0, 0);
                     }
                 }
                 _ => {}
             }
-            if self.objects > OBJECTS || self.elements > ELEMENTS || self.open.len() > DEEPEST {
+            let objects = self.objects > OBJECTS || self.items > ITEMS;
+            if objects || self.elements > ELEMENTS || self.open.len() > DEEPEST {
                 return false;
             }
         }
@@ -73,8 +79,11 @@ mod tests {
 
     #[test]
     fn lists_of_millions_of_nothings_are_not_taken_in_at_any_depth() {
-        assert!(taken(&list("{}", OBJECTS)));
-        assert!(!taken(&list("{}", OBJECTS + 1)));
+        assert!(taken(&list("{}", ITEMS)));
+        assert!(!taken(&list("{}", ITEMS + 1)));
+        let of = |each: usize| list(&format!("{{\"x\":[{}]}}", vec!["{}"; each].join(",")), 1_024);
+        assert!(taken(&of(OBJECTS / 1_024 - 1)));
+        assert!(!taken(&of(OBJECTS / 1_024)));
         assert!(!taken(&list(
             &format!("{{\"x\":{{\"containers\":[{}]}}}}", vec!["{}"; 1_024].join(",")),
             1_024
@@ -88,6 +97,6 @@ mod tests {
         assert!(taken(&list(r#""[{\"[{,{,""#, 100_000)));
         let text = format!(r#"{{"items":["{}\\",{{}}]}}"#, "{,[".repeat(OBJECTS));
         assert!(taken(&text));
-        assert!(taken(&list("{}", OBJECTS / 2).repeat(4)));
+        assert!(taken(&list("{}", ITEMS / 2).repeat(4)));
     }
 }

@@ -303,16 +303,18 @@ where
     V: Send + 'static,
 {
     let kept = move |object: &K| (convert::key(object.meta()), convert(object));
-    watcher(Api::<K>::all(client.clone()), config).backoff(Pauses::new(kind, Arc::clone(health))).map(
-        move |event| {
-            let event = event.map(|event| match event {
-                Event::Apply(object) => Event::Apply(kept(&object)),
-                Event::Delete(object) => Event::Delete(kept(&object)),
-                Event::Init => Event::Init,
-                Event::InitApply(object) => Event::InitApply(kept(&object)),
-                Event::InitDone => Event::InitDone,
-            });
-            (kind, event.map(news))
-        },
-    )
+    let meter = health.meter(kind);
+    let mut watch = watcher(Api::<K>::all(client.clone()), config).boxed();
+    // Pauses come after what they are for.
+    let measured = stream::poll_fn(move |context| meter.poll(|| watch.poll_next_unpin(context)));
+    measured.backoff(Pauses::new(kind, Arc::clone(health))).map(move |event| {
+        let event = event.map(|event| match event {
+            Event::Apply(object) => Event::Apply(kept(&object)),
+            Event::Delete(object) => Event::Delete(kept(&object)),
+            Event::Init => Event::Init,
+            Event::InitApply(object) => Event::InitApply(kept(&object)),
+            Event::InitDone => Event::InitDone,
+        });
+        (kind, event.map(news))
+    })
 }
