@@ -14,6 +14,7 @@ pub mod dockerd;
 pub mod endpoint;
 pub mod exposition;
 pub mod flows;
+pub mod hostile;
 pub mod http;
 pub mod image;
 pub mod interval;
