@@ -152,7 +152,7 @@ impl Scene {
 
     /// Whether a source that was hostile is asked again before long.
     fn returns(&self, source: Source) -> bool {
-        source != Source::Kubernetes || self.abuse.is_cheap()
+        self.abuse.is_cheap() || matches!(source, Source::Docker | Source::Cri)
     }
 
     fn state_is(&self, source: Source, hostile: bool) -> Result<()> {
@@ -261,7 +261,8 @@ fn each<T: Sync>(scenes: &[T], act: impl Fn(&T) -> Result<()> + Sync) -> Result<
 
 /// All sources of an agent at once: hostile from the start, well, hostile, and well again.
 fn short() -> Result<()> {
-    let from_start = |abuse: Abuse, source| abuse.is_cheap() || source != Source::Kubernetes;
+    let from_start =
+        |abuse: Abuse, source| abuse.is_cheap() || matches!(source, Source::Docker | Source::Cri);
     let scenes = Abuse::ALL.map(|abuse| Scene::new(abuse, &Source::ALL, |one| from_start(abuse, one)));
     let scenes: Vec<Scene> = scenes.into_iter().collect::<Result<_>>()?;
     let alone = Scene::new(Abuse::Hung, &[], |_| false)?;

@@ -1,6 +1,11 @@
 //! Holders of taps, libvirt's files and leases → guests. Joining is pure.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     command_line::{self, NamedCard},
@@ -12,7 +17,11 @@ use crate::{
         facts::TapDevice,
         tap::{self, TapHolder},
     },
-    runtime::facts::guest::{Card, Guest},
+    runtime::{
+        backoff,
+        facts::guest::{Card, Guest},
+        meter::Meter,
+    },
 };
 
 /// Where guests are looked for, beside `/proc`.
@@ -51,11 +60,36 @@ pub enum LibvirtState {
     Failing(Arc<str>),
 }
 
+/// What libvirt's files said, which are not read anew at once where they are long and broken.
+#[derive(Debug, Default)]
+pub struct Files {
+    said: Option<libvirt::Read>,
+    rest_until: Option<Instant>,
+}
+
+impl Files {
+    fn read(&mut self, directory: &Path, now: Instant) -> Option<libvirt::Read> {
+        if self.rest_until.is_none_or(|until| now >= until) {
+            let meter = Meter::default();
+            let said = meter.poll(|| libvirt::read(directory));
+            self.take(said, meter.spent(), now);
+        }
+        self.said.clone()
+    }
+
+    /// Only what is wrong was read in vain.
+    fn take(&mut self, said: Option<libvirt::Read>, spent: Duration, now: Instant) {
+        let is_wrong = said.as_ref().is_some_and(|said| said.trouble.is_some());
+        self.rest_until = is_wrong.then(|| now.checked_add(backoff::rest(spent))).flatten();
+        self.said = said;
+    }
+}
+
 /// Looks at all of it. Blocking.
 #[must_use]
-pub fn read(places: &Places, now: i64) -> Guests {
+pub fn read(places: &Places, now: i64, files: &mut Files) -> Guests {
     let found = tap::holders();
-    let (statuses, libvirt) = match places.libvirt.as_deref().map(libvirt::read) {
+    let (statuses, libvirt) = match places.libvirt.as_deref().map(|one| files.read(one, Instant::now())) {
         None => (Vec::new(), LibvirtState::Off),
         Some(None) => (Vec::new(), LibvirtState::Absent),
         Some(Some(read)) => {
@@ -161,6 +195,21 @@ mod tests {
             guest.cards.iter().map(|card| (card.device.clone(), card.mac.unwrap()[5])).collect();
         let named = |name: &str| TapDevice::Named(name.into());
         assert_eq!(cards, [(named("tapb"), 0xb), (named("tapa"), 0xa)]);
+    }
+
+    #[test]
+    fn files_that_are_long_and_broken_are_not_read_again_soon() {
+        let now = Instant::now();
+        let rests = |trouble: Option<&str>, spent| {
+            let mut files = Files::default();
+            let trouble = trouble.map(Into::into);
+            files.take(Some(libvirt::Read { guests: Vec::new(), trouble }), spent, now);
+            files.rest_until.map_or(Duration::ZERO, |until| until - now)
+        };
+        let (cheap, dear) = (Duration::from_micros(200), Duration::from_millis(200));
+        assert!(rests(Some("no XML"), dear) >= Duration::from_secs(20));
+        assert!(rests(Some("no XML"), cheap) < Duration::from_secs(1));
+        assert_eq!(rests(None, dear), Duration::ZERO);
     }
 
     #[test]

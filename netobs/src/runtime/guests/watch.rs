@@ -12,7 +12,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::read::{Guests, Places, read};
+use super::read::{Files, Guests, Places, read};
 use crate::{
     failure,
     host::{
@@ -44,11 +44,17 @@ pub async fn watch(places: Places, wake: Arc<Notify>, looks: Sender<Look>) {
     let mut changes = Changes::listen().ok();
     let mut rules: Option<Result<Arc<NatRules>, Arc<str>>> = None;
     let mut stale_rules = true;
+    let mut files = Files::default();
     loop {
         let now = Timestamp::now().as_second();
         let places = places.clone();
         let began = Instant::now();
-        let Ok(guests) = tokio::task::spawn_blocking(move || read(&places, now)).await else { return };
+        let look = tokio::task::spawn_blocking(move || {
+            let guests = read(&places, now, &mut files);
+            (guests, files)
+        });
+        let Ok((guests, kept)) = look.await else { return };
+        files = kept;
         if guests.guests.is_empty() {
             (rules, stale_rules) = (None, true);
         } else if stale_rules || rules.is_none() {
