@@ -57,7 +57,7 @@ enum Source {
 }
 
 impl Source {
-    const ALL: [Self; 4] = [Self::Docker, Self::Cri, Self::Kubernetes, Self::Libvirt];
+    const ALL: [Self; 4] = [Self::Kubernetes, Self::Cri, Self::Libvirt, Self::Docker];
 
     const fn name(self) -> &'static str {
         match self {
@@ -313,7 +313,9 @@ fn long(lasting: Duration) -> Result<()> {
             let scenes = abuses.map(|abuse| Scene::new(abuse, &[source], |_| from_start));
             let scenes: Vec<Scene> = scenes.collect::<Result<_>>()?;
             let alone = Scene::new(Abuse::Hung, &[], |_| false)?;
-            let begun = |scene: &Scene| Ok::<_, anyhow::Error>((scene.used()?, scene.told(source)));
+            let begun = |scene: &Scene| {
+                Ok::<_, anyhow::Error>((scene.used()?, if from_start { 0 } else { scene.told(source) }))
+            };
             if !from_start {
                 each(&scenes, |scene| scene.state_is(source, false))?;
                 // What an agent does once is done.
@@ -339,7 +341,9 @@ fn long(lasting: Duration) -> Result<()> {
                     dear.push(format!("{what}: {share:.2} %"));
                 }
                 scene.state_is(source, true)?;
-                ensure!(lines <= 1 || from_start && scene.told(source) <= 1, "{what}: {}", scene.agent.log());
+                // Where the turn itself broke a connection, it is told that it was made again.
+                let most = if source.bears(scene.abuse) && !from_start { 2 } else { 1 };
+                ensure!(lines <= most, "{what}: {}", scene.agent.log());
                 scene.counts()?;
                 scene.is_sound(after.peak)?;
             }

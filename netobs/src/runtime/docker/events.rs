@@ -19,7 +19,7 @@ const LINE_LIMIT: usize = 1024 * 1024;
 /// floods costs little; events a daemon drops meanwhile are made good by the next full list.
 const BATCH_LIMIT: usize = 256 * 1024;
 /// How long a source is left waiting that fills a batch.
-const FLOOD_PAUSE: Duration = Duration::from_millis(250);
+const FLOOD_PAUSE: Duration = Duration::from_millis(500);
 /// Most containers named by one batch; more, and everything is listed again.
 const NAMED_LIMIT: usize = 512;
 
