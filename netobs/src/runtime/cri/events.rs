@@ -9,6 +9,7 @@ use super::{
     client::{Client, is_not_offered},
     wire::{Event, GetEventsRequest, SubscribeRequest},
 };
+use crate::runtime::{backoff, meter::Meter};
 
 /// What was heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,9 @@ pub(super) enum Heard {
 
 /// How long a source is left waiting that told something, so that one that floods costs little.
 const FLOOD_PAUSE: Duration = Duration::from_millis(250);
+
+/// How long at most, of one whose events are dear to read: they are as large as they may be.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Whoever tells of changes, listened to by a task that ends with this value.
 pub(super) struct Events {
@@ -77,12 +81,16 @@ async fn hear(opened: Result<Streaming<Event>, Status>, tell: &mpsc::Sender<Hear
         Ok(stream) => stream,
         Err(status) => return status,
     };
+    let decoding = Meter::default();
     loop {
-        match stream.message().await {
+        decoding.is_of_use();
+        match decoding.time(stream.message()).await {
             Ok(Some(Event {})) => {
                 // One that waits to be heard says the same.
                 tell.try_send(Heard::Change).ok();
-                sleep(FLOOD_PAUSE).await;
+                // As much again goes into reading it and into the look that follows.
+                let rest = backoff::rest(decoding.in_vain().saturating_mul(2));
+                sleep(rest.clamp(FLOOD_PAUSE, LONGEST_PAUSE)).await;
             }
             Ok(None) => return Status::ok(""),
             Err(status) => return status,

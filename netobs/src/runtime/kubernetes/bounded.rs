@@ -100,6 +100,9 @@ where
             }
             // Never closed, so never refused.
             let permit = bounds.lists.acquire_owned().await.ok();
+            if let Some(rested) = health.lists_rest_until() {
+                sleep_until(rested).await;
+            }
             let until = Instant::now() + LIST;
             let answer = timeout_at(until, answer).await.map_err(|_| too_slow())?.map_err(Into::into)?;
             let turn = Some(Turn { _permit: permit, over: Box::pin(sleep_until(until)) });

@@ -69,6 +69,8 @@ pub(super) struct Failure {
 #[derive(Debug, Default)]
 pub(super) struct Health {
     kinds: Mutex<[Kind; KINDS.len()]>,
+    /// No list is asked for before: what is wrong with one may be so with all, and each costs as much.
+    lists_rest_until: Mutex<Option<Instant>>,
     better: Notify,
 }
 
@@ -164,14 +166,22 @@ impl Health {
             // All kinds share what one source may cost.
             let rest = KINDS.iter().fold(Duration::ZERO, |sum, _| sum.saturating_add(backoff::rest(in_vain)));
             if kind.oversized {
-                return backoff::delay(u32::MAX, OVERSIZED, random).max(rest);
+                return (backoff::delay(u32::MAX, OVERSIZED, random).max(rest), in_vain);
             }
             // Agents of many nodes must not storm an API that has just come back after an hour.
             let longest =
                 if failing < backoff::RECENT { backoff::LONGEST_WHEN_RECENT } else { backoff::LONGEST };
-            backoff::delay(kind.failures, longest, random).max(rest)
+            (backoff::delay(kind.failures, longest, random).max(rest), in_vain)
         });
-        pause.unwrap_or(backoff::LONGEST)
+        let (pause, in_vain) = pause.unwrap_or((backoff::LONGEST, Duration::ZERO));
+        let mut until = self.lists_rest_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *until = (*until).max(now.checked_add(backoff::rest(in_vain)));
+        pause
+    }
+
+    /// When the next list may be asked for.
+    pub(super) fn lists_rest_until(&self) -> Option<Instant> {
+        *self.lists_rest_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is to be said of a failure, after [`Self::pause`].
@@ -180,7 +190,8 @@ impl Health {
             if failure.unauthorized {
                 kind.unauthorized_since.get_or_insert(now);
             }
-            if !failure.breaks || kind.breaks >= BREAKS {
+            // An open watch may tell one thing after another that cannot be read.
+            if !failure.breaks || kind.breaks >= BREAKS || kind.failures > BREAKS {
                 kind.trouble = Some(failure.why);
             }
         });
@@ -267,6 +278,7 @@ mod tests {
         let pause = health.pause("nodes", now, 0);
         assert!(dear.as_secs_f64() / pause.as_secs_f64() * (KINDS.len() as f64) < 0.01, "{pause:?}");
         assert!(health.pause("nodes", now, 0) <= backoff::LONGEST_WHEN_RECENT, "each failure for itself");
+        assert_eq!(health.lists_rest_until(), Some(now + backoff::rest(dear)), "lists wait for each other");
         health.read("nodes", 20 << 20);
         assert!(health.pause("nodes", now, 0) > backoff::LONGEST_WHEN_RECENT, "if only to be read");
     }
@@ -337,6 +349,18 @@ mod tests {
         health.is_well("pods", now);
         assert!(health.trouble(now + seconds(9)).is_some(), "until it lasts");
         assert_eq!(health.trouble(now + seconds(10)), None);
+    }
+
+    #[test]
+    fn an_open_watch_that_tells_nothing_but_rubbish_is_trouble() {
+        let (health, now) = (Health::default(), Instant::now());
+        health.is_well("pods", now);
+        let trouble = [0, 1, 3].map(|at| {
+            health.pause("pods", now + seconds(at), 0);
+            health.failed("pods", now, failure(true));
+            health.trouble(now).is_some()
+        });
+        assert_eq!(trouble, [false, false, true]);
     }
 
     #[test]
