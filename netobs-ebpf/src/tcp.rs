@@ -48,8 +48,8 @@ fn flags(flow: &mut FlowCounters, tcp: TcpFlags, hop_limit: u8) {
     if tcp.has(TcpFlags::SYN) {
         if tcp.has(TcpFlags::ACK) {
             flow.syn_ack = 1;
-        } else if flow.syn != u8::MAX {
-            flow.syn += 1;
+        } else {
+            flow.syn = flow.syn.saturating_add(1);
         }
     }
     if tcp.has(TcpFlags::FIN) {

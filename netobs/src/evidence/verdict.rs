@@ -84,10 +84,10 @@ fn is_one_way(conversation: &Conversation, now: u64) -> bool {
         of(HopDirection::Reply).filter(|one| one.latest.syn_ack != 0).map(|one| one.first_seen).min();
     if let Some(answer) = answer
         && of(HopDirection::Forward).any(|one| one.latest.syn != 0)
+        && !is_open(conversation)
+        && now.saturating_sub(answer) >= UNANSWERED
     {
-        if !is_open(conversation) && now.saturating_sub(answer) >= UNANSWERED {
-            return true;
-        }
+        return true;
     }
     [HopDirection::Forward, HopDirection::Reply].into_iter().enumerate().any(|(sends, direction)| {
         let last = of(direction).map(Sighting::last_seen).max().unwrap_or(0);

@@ -118,7 +118,7 @@ impl Store {
         let numbers: Vec<u64> =
             self.resting.iter().filter(|(_, one)| over(one)).map(|(number, _)| *number).collect();
         for number in numbers {
-            drop(self.moving(number));
+            let _ = self.moving(number);
         }
     }
 

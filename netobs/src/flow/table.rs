@@ -126,7 +126,7 @@ impl FlowTable {
         self.now = context.now;
         // What did not move has nothing new but names, and they may come a few readings later.
         let readings = self.readings;
-        let is_turn = |number: u64| number.wrapping_add(readings) % RESTING == 0;
+        let is_turn = |number: u64| number.wrapping_add(readings).is_multiple_of(RESTING);
         self.conversations.for_each_due(is_turn, |conversation| judge(conversation, context));
     }
 
