@@ -146,6 +146,15 @@ impl Store {
         self.resting.retain(|_, one| is_listed(one.ended));
     }
 
+    /// Lets go of those at rest that ended first, until `most` are left.
+    pub(super) fn shorten(&mut self, most: usize) {
+        let mut ended: Vec<u64> = self.resting.values().filter_map(|one| one.ended).collect();
+        let Some(surplus) = ended.len().checked_sub(most).filter(|surplus| *surplus > 0) else { return };
+        let (_, last, _) = ended.select_nth_unstable(surplus - 1);
+        let last = *last;
+        self.resting.retain(|_, one| one.ended.is_none_or(|at| at > last));
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Conversation> {
         self.active().chain(self.resting.values().map(|one| &*one.conversation))
     }
@@ -163,5 +172,42 @@ fn about(conversation: &Conversation, told: (PathFlowLabels, Verdict)) -> About 
         last_seen: conversation.at_rest.unwrap_or_else(|| conversation.last_seen()),
         ends: [conversation.source, conversation.destination],
         settled: conversation.settled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{flow::made_up::tcp, report::Close};
+
+    fn resting(ended: &[Option<u64>]) -> Store {
+        let mut store = Store::default();
+        for (number, ended) in (0_u64..).zip(ended) {
+            let mut one = Conversation::new("f".into(), tcp("10.0.0.2:1", "10.0.0.3:2"), None);
+            (one.at_rest, one.ended) = (Some(1), ended.map(|at| (Close::Fin, at)));
+            store.insert(number, one);
+        }
+        store.settle();
+        store
+    }
+
+    #[test]
+    fn those_that_ended_first_make_room_and_those_that_live_stay() {
+        let mut store = resting(&[Some(5), None, Some(3), Some(9), Some(4)]);
+        store.shorten(4);
+        assert!((0..5).all(|number| store.contains(number)), "there is room");
+        store.shorten(2);
+        let left: Vec<u64> = (0..5).filter(|number| store.contains(*number)).collect();
+        assert_eq!(left, [0, 1, 3]);
+    }
+
+    #[test]
+    fn what_changes_rests_no_longer() {
+        let mut store = resting(&[None, None]);
+        assert_eq!(store.active().count(), 0);
+        assert!(store.moving(1).is_some_and(|one| one.moved && one.at_rest.is_none()));
+        assert_eq!((store.active().count(), store.iter().count()), (1, 2));
+        store.wake(|protocol, last| protocol == Protocol::TCP && last == 1);
+        assert_eq!(store.active().count(), 2, "it fell silent for good");
     }
 }

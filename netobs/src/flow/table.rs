@@ -52,6 +52,9 @@ pub const PATIENCE: u64 = 2_000_000_000;
 pub const AT_REST: u64 = 5_000_000_000;
 /// One of so many readings judges a conversation at rest.
 const RESTING: u64 = 4;
+/// So many conversations that are over are listed at most, the latest: a storm of short connections must not take
+/// memory without bound, at four kilobytes each. All of them are booked.
+const MOST_ENDED: usize = 65_536;
 /// After so many readings keys of conversations that are gone are swept.
 const SWEPT: u64 = 10;
 
@@ -310,6 +313,7 @@ impl FlowTable {
                 || conversation.sightings.iter().any(|sighting| sighting.in_kernel)
         };
         self.conversations.retain(keep, is_listed);
+        self.conversations.shorten(MOST_ENDED);
         // A key that leads to nobody is found out when it is met.
         if self.readings.is_multiple_of(SWEPT) {
             let conversations = &self.conversations;

@@ -27,6 +27,9 @@ const GROUPS: [u32; 3] = [1, 2, 3];
 const GET: u16 = 1 << 8 | 1;
 /// A notification takes about 1 KiB with the kernel's own overhead: some 60,000 while we are busy.
 const RECEIVE_BUFFER: usize = 64 * 1024 * 1024;
+/// Where connections come thick and fast, each notification would wake the reader by itself: between two looks it lets
+/// them queue for so long. Whoever needs to know at once asks ([`Barrier`]).
+const PAUSE: Duration = Duration::from_millis(20);
 /// One event of a dump carries so many connections at most.
 const CHUNK: usize = 1024;
 /// The kernel announces nothing of connections that are older than the first listener (since 5.19,
@@ -71,7 +74,7 @@ pub async fn watch(
     let begun = Instant::now();
     let first = dump().await?;
     let mut watcher =
-        Watcher { socket, events, health, barrier, old: HashSet::new(), first: true, next: begun, blind };
+        Watcher { socket, events, health, barrier, old: HashSet::new(), first: true, next: begun, rests: begun, blind };
     let mut step = watcher.take_dump(first, begun.elapsed()).await;
     while step.is_ok() {
         step = watcher.step().await?;
@@ -92,12 +95,15 @@ struct Watcher<'a> {
     first: bool,
     /// When the next dump is due.
     next: Instant,
+    /// Until when notifications may queue.
+    rests: Instant,
     blind: bool,
 }
 
 impl Watcher<'_> {
     async fn step(&mut self) -> anyhow::Result<Result<(), Unheard>> {
-        let next = self.next;
+        let (next, rests) = (self.next, self.rests);
+        let receives = Instant::now() >= rests;
         tokio::select! {
             biased;
             () = self.events.closed() => Ok(Err(Unheard)),
@@ -112,13 +118,23 @@ impl Watcher<'_> {
                     Err(unheard) => Ok(Err(unheard)),
                 }
             }
-            datagram = self.socket.receive() => {
+            datagram = self.socket.receive(), if receives => {
                 let (decoded, lost) = take(datagram?, self.health);
                 if self.tell(decoded).await.is_err() {
                     return Ok(Err(Unheard));
                 }
-                if lost { self.recover().await } else { Ok(Ok(())) }
+                if lost {
+                    return self.recover().await;
+                }
+                match self.drain().await? {
+                    Ok(false) => {}
+                    Ok(true) => return Ok(self.dump_again().await),
+                    Err(unheard) => return Ok(Err(unheard)),
+                }
+                self.rests = Instant::now() + PAUSE;
+                Ok(Ok(()))
             }
+            () = sleep_until(rests), if !receives => Ok(Ok(())),
             () = sleep_until(next) => Ok(self.dump_again().await),
         }
     }
