@@ -106,6 +106,8 @@ pub struct TcpProgress {
     pub timed_at: u64,
     /// When its echo, or another one's, passed in this direction.
     pub echoed_at: u64,
+    /// Packets that said that the sender has no room: a window of zero, not in a RST.
+    pub zero_windows: u64,
     /// The timestamp of the packet that is timed: the first one with data since the sender's clock passed a multiple
     /// of 1,024 (about a second).
     pub timed: u32,
@@ -113,15 +115,13 @@ pub struct TcpProgress {
     pub echoed: u32,
     /// One more than the highest sequence number seen.
     pub next: u32,
-    /// Packets that said that the sender has no room: a window of zero, not in a RST.
-    pub zero_windows: u32,
     /// 1 once `next` is known.
     pub has_next: u8,
     /// Zero.
-    pub padding: [u8; 7],
+    pub padding: [u8; 3],
 }
 
-const _: () = assert!(size_of::<TcpProgress>() == 4 * 8 + 4 * 4 + 8);
+const _: () = assert!(size_of::<TcpProgress>() == 5 * 8 + 3 * 4 + 4);
 
 /// The value of the exact per-path counters.
 #[repr(C)]

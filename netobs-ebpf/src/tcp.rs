@@ -13,10 +13,15 @@ use crate::{clock, count};
 /// is timed.
 const TIMED_EVERY: u32 = 10;
 
+/// Farther back than any window reaches (2^30, RFC 7323, 2.3).
+const FAR: i32 = 1 << 30;
+
 /// Takes in a packet of a flow that other CPUs may be adding to.
 ///
 /// # Safety
-/// Every field is written whole, with a value any CPU may write, or added to atomically.
+/// Sums are added to atomically; what else is written is written whole, with a value any CPU may write. Two CPUs at once
+/// can lose one of two SYNs, or take a packet that overtook another one for one sent again: one flow is on one CPU, but
+/// for a moment.
 #[inline(always)]
 pub(crate) unsafe fn follow(flow: &mut FlowCounters, headers: &Headers, segments: u64) {
     let tcp = headers.tcp;
@@ -33,7 +38,8 @@ pub(crate) unsafe fn follow(flow: &mut FlowCounters, headers: &Headers, segments
         return;
     }
     if segment.window == 0 {
-        flow.zero_windows = flow.zero_windows.wrapping_add(1);
+        // SAFETY: the caller's.
+        unsafe { count::add(&raw mut flow.zero_windows, 1) };
     }
     // SAFETY: the caller's.
     unsafe { sequence(flow, segment, tcp, segments) };
@@ -72,8 +78,15 @@ unsafe fn sequence(flow: &mut TcpProgress, segment: &Segment, tcp: TcpFlags, seg
     if numbers == 0 {
         return;
     }
+    // One byte that was there before asks whether the other side still lives (RFC 9293, 3.8.4).
+    if segment.data == 1 && numbers == 1 && segment.sequence.wrapping_add(1) == flow.next {
+        return;
+    }
     let end = segment.sequence.wrapping_add(numbers);
-    if flow.has_next == 0 || (end.wrapping_sub(flow.next) as i32) > 0 {
+    let ahead = end.wrapping_sub(flow.next) as i32;
+    // A connection that takes the place of an earlier one begins anew, and one that was elsewhere for long goes on.
+    let begins = tcp.has(TcpFlags::SYN) && ahead != 0;
+    if flow.has_next == 0 || ahead > 0 || begins || ahead < -FAR {
         flow.next = end;
         flow.has_next = 1;
     } else {

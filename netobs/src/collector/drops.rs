@@ -13,7 +13,7 @@ use netobs_common::{
     drop::{DropCounters, DropKey, DropRestKey, Dropped},
     endpoint::EndpointId,
     maps::{APART_NOT_IP, APART_UNCOUNTED},
-    wire::Protocol,
+    wire::{Proto, Protocol},
 };
 
 pub(super) use rows::Rows;
@@ -47,6 +47,8 @@ pub struct DropReading<'a> {
 const IDLE_AFTER: u64 = 30_000_000_000;
 /// The same where the table is crowded: longer than names take to settle.
 const CROWDED_AFTER: u64 = 3_000_000_000;
+/// How long an attempt is remembered after its count was taken out: longer than the last wait between two SYNs.
+const REMEMBERED: u64 = 180_000_000_000;
 /// Entries taken out in one tick: each is a system call.
 const AT_ONCE: usize = 1_024;
 
@@ -93,6 +95,8 @@ pub struct Drops {
     /// The rows.
     pub rows: Rows,
     known: HashMap<DropKey, Known>,
+    /// Attempts whose counts were taken out, and when.
+    before: HashMap<DropKey, (u64, Known)>,
     rest: HashMap<DropRestKey, (Dropped, u64)>,
     /// Packets without detail.
     without_detail: u64,
@@ -146,15 +150,26 @@ impl Drops {
         let at = if own { places.of_drop(key) } else { place::At::default() };
         let stack = self.stacks.get(&key.namespace).copied().filter(|_| !own);
         let ends = name::ends(&tuple, &at, stack, key.ingress != 0, context);
-        let known = self.known.entry(*key).or_default();
+        let before = self.before.remove(key).map(|(_, before)| before);
+        let known = self.known.entry(*key).or_insert_with(|| before.unwrap_or_default());
         let more = counters.dropped.since(known.booked);
+        let grown = counters.dropped.since(known.latest.dropped);
         let news = known.latest != counters;
         known.latest = counters;
+        if is_echo_answer(key) && reason.class == Class::Answered {
+            // The kernel's own ping socket is asked after the one that took it (`ping_rcv`, Linux 6.18).
+            known.booked = counters.dropped;
+            known.settled = true;
+            known.joined = true;
+            *self.apart.entry("no_socket_echo".into()).or_default() += more.packets;
+            return;
+        }
         let found = flows.of_packet(&tuple, ends, context);
         let told = match found {
             Some((conversation, direction)) => {
                 let last = place::last_hop(conversation, direction, &at, stack.is_some(), context.interfaces);
-                note(conversation, key, direction, last, &counters, reason);
+                let packets = if known.joined { grown.packets } else { counters.dropped.packets };
+                note(conversation, key, direction, last, packets, &counters, reason);
                 if news {
                     conversation.moves();
                 }
@@ -268,7 +283,18 @@ impl Drops {
         {
             self.judge(key, last, flows, context, &place::Places::of(context.interfaces), &mut book);
         }
-        self.known.remove(key);
+        let Some(known) = self.known.remove(key) else { return };
+        // A SYN may come once more, long after the last one: that is no other attempt.
+        self.before.retain(|_, (at, _)| context.now.saturating_sub(*at) < REMEMBERED);
+        if known.attempted && self.before.len() < AT_ONCE {
+            let again = Known {
+                joined: known.joined,
+                evidenced: known.evidenced,
+                attempted: true,
+                ..Known::default()
+            };
+            self.before.insert(*key, (context.now, again));
+        }
     }
 
     /// A count without detail was taken out.
@@ -289,7 +315,11 @@ impl Drops {
     /// and when the last one was.
     pub fn pairs(&self) -> impl Iterator<Item = ([EndpointId; 2], PairLabels, Class, u64)> {
         let unjoined = self.known.iter().filter(|(_, known)| known.settled && !known.joined);
-        unjoined.filter_map(|(key, known)| {
+        // A fragment, or what is left over of a connection, is no attempt.
+        let is_attempt = |(key, known): &(&DropKey, &Known)| {
+            key.fragment == 0 && (key.proto != Proto::TCP || known.latest.syn != 0)
+        };
+        unjoined.filter(is_attempt).filter_map(|(key, known)| {
             let (ends, labels) = known.told?;
             Some((ends, labels, self.reasons.get(key.reason).class, known.latest.last_seen))
         })
@@ -334,20 +364,26 @@ fn tuple(key: &DropKey) -> Tuple {
     }
 }
 
+/// An answer to an echo, which is a drop for want of a socket also where another one has it: a request is answered by
+/// the kernel, and needs none.
+const fn is_echo_answer(key: &DropKey) -> bool {
+    matches!(key.proto, Proto::ICMP | Proto::ICMPV6)
+}
+
 /// Makes the drops under a key evidence of a conversation.
 fn note(
     conversation: &mut Conversation,
     key: &DropKey,
     direction: HopDirection,
     place: Option<Place>,
+    packets: u64,
     counters: &DropCounters,
     reason: &Reason,
 ) {
     (conversation.told, conversation.written) = (None, None);
     let same = |one: &&mut DropNote| one.key == *key;
-    let packets = counters.dropped.packets;
     match conversation.drops.iter_mut().find(same) {
-        Some(one) => (one.packets, one.last_seen) = (packets, counters.last_seen),
+        Some(one) => (one.packets, one.last_seen) = (one.packets + packets, counters.last_seen),
         None => conversation.drops.push(DropNote {
             key: *key,
             direction,

@@ -1,14 +1,27 @@
 //! What the kernel dropped of a conversation → whether that is why it comes to nothing. Pure.
 
+use netobs_common::wire::Protocol;
+
 use super::reasons::Class;
-use crate::{flow::conversation::Conversation, report::HopDirection};
+use crate::{
+    flow::conversation::{Conversation, DropNote, Sighting},
+    report::HopDirection,
+};
 
 /// What became of a conversation of which one direction never got through, because this host dropped all of its
 /// packets: the most a hop has seen of it is not more than what was dropped.
 #[must_use]
 pub fn failure(conversation: &Conversation) -> Option<Class> {
+    // What follows a connection that is over, or began before it was watched, is no attempt to connect.
+    let begins = |one: &Sighting| one.latest.syn != 0;
+    if conversation.protocol() == Protocol::TCP && !conversation.toward(HopDirection::Forward).all(begins) {
+        return None;
+    }
     [HopDirection::Forward, HopDirection::Reply].into_iter().find_map(|direction| {
-        let notes = || conversation.drops.iter().filter(|note| note.direction == direction);
+        // An answer that nobody waits for any more was an answer.
+        let late = |class| direction == HopDirection::Reply && class == Class::Answered;
+        let is_its = |note: &&DropNote| note.direction == direction && !late(note.class);
+        let notes = || conversation.drops.iter().filter(is_its);
         let dropped: u64 = notes().map(|note| note.packets).sum();
         let seen = conversation.toward(direction).map(|one| one.seen.packets).max().unwrap_or(0);
         // An answer proves that something arrived.
@@ -31,10 +44,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::flow::{
-        conversation::{DropNote, Sighting},
-        made_up::tcp,
-    };
+    use crate::flow::made_up::tcp;
 
     /// Packets seen and dropped, forward and of the answer.
     fn judged(seen: [u64; 2], dropped: [u64; 2], class: Class) -> Option<Class> {
@@ -42,7 +52,8 @@ mod tests {
         for (index, direction) in [HopDirection::Forward, HopDirection::Reply].into_iter().enumerate() {
             if seen[index] > 0 {
                 let counters = Counters { packets: seen[index], segments: seen[index], bytes: 60 };
-                let read = FlowCounters { counters, ..FlowCounters::default() };
+                let (syn, syn_ack) = (u8::from(index == 0), u8::from(index == 1));
+                let read = FlowCounters { counters, syn, syn_ack, ..FlowCounters::default() };
                 one.sightings.push(Sighting::new(FlowKey::default(), index == 0, read));
             }
             if dropped[index] > 0 {
@@ -72,6 +83,31 @@ mod tests {
     fn an_answer_that_was_dropped_is_no_answer() {
         assert_eq!(judged([3, 2], [0, 2], Class::Dropped), Some(Class::Dropped));
         assert_eq!(judged([3, 2], [0, 1], Class::Dropped), None);
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_any_more_is_no_refusal() {
+        assert_eq!(judged([1, 1], [0, 1], Class::Answered), None);
+        assert_eq!(judged([1, 0], [1, 0], Class::Answered), Some(Class::Answered));
+    }
+
+    #[test]
+    fn what_is_left_over_of_a_connection_is_no_attempt() {
+        let mut one = Conversation::new("f1".into(), tcp("10.0.0.2:40000", "10.0.0.3:80"), None);
+        let counters = Counters { packets: 1, segments: 1, bytes: 60 };
+        let read = FlowCounters { counters, fin: 1, ..FlowCounters::default() };
+        one.sightings.push(Sighting::new(FlowKey::default(), true, read));
+        one.drops.push(DropNote {
+            key: DropKey::default(),
+            direction: HopDirection::Forward,
+            place: None,
+            packets: 1,
+            first_seen: 0,
+            last_seen: 0,
+            reason: "netfilter_drop".into(),
+            class: Class::Dropped,
+        });
+        assert_eq!(failure(&one), None);
     }
 
     #[test]

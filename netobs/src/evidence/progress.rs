@@ -14,6 +14,9 @@ use crate::{
     report::HopDirection,
 };
 
+/// A conversation that is seen elsewhere for so long has changed its way.
+const MOVED_AFTER: u64 = 1_000_000_000;
+
 const BOTH: [HopDirection; 2] = [HopDirection::Forward, HopDirection::Reply];
 
 /// What a conversation said since it was looked at last, to be counted once.
@@ -53,7 +56,6 @@ impl Ends {
 pub fn follow(conversation: &mut Conversation, first: [Option<Place>; 2], ends: Ends) -> News {
     let mut progress = conversation.progress;
     let mut news = News::default();
-    progress.at = conversation.last_seen();
     let signs = conversation.signs();
     news.reset = signs.rst && !std::mem::replace(&mut progress.reset_booked, signs.rst);
     for (one, direction) in BOTH.into_iter().enumerate() {
@@ -61,7 +63,7 @@ pub fn follow(conversation: &mut Conversation, first: [Option<Place>; 2], ends: 
         let Some(sighting) = first[one].and_then(at) else { continue };
         let tcp = &sighting.latest.tcp;
         progress.retransmits[one] = progress.retransmits[one].max(tcp.retransmits);
-        progress.zero_windows[one] = progress.zero_windows[one].max(tcp.zero_windows.into());
+        progress.zero_windows[one] = progress.zero_windows[one].max(tcp.zero_windows);
         news.retransmits += progress.retransmits[one].saturating_sub(progress.booked[one]);
         progress.booked[one] = progress.retransmits[one];
     }
@@ -79,9 +81,16 @@ pub fn follow(conversation: &mut Conversation, first: [Option<Place>; 2], ends: 
         }
     }
     for (sends, answers) in [(0, 1), (1, 0)] {
-        let arrived = first[sends].map_or(0, |place| {
-            let there = conversation.toward(BOTH[answers]).filter(|one| one.key.interface == place.interface);
+        let last = |direction, interface: Option<u32>| {
+            let there = conversation
+                .toward(direction)
+                .filter(|one| interface.is_none_or(|number| one.key.interface == number));
             there.map(Sighting::last_seen).max().unwrap_or(0)
+        };
+        let arrived = first[sends].map_or(0, |place| {
+            // It may have changed its way: then nothing of it passes there any more, in either direction.
+            let passes = last(BOTH[sends], Some(place.interface)) + MOVED_AFTER >= last(BOTH[sends], None);
+            last(BOTH[answers], passes.then_some(place.interface))
         });
         if arrived > progress.arrived[answers] {
             progress.arrived[answers] = arrived;
@@ -89,6 +98,9 @@ pub fn follow(conversation: &mut Conversation, first: [Option<Place>; 2], ends: 
         } else {
             let before = conversation.progress.retransmits[sends];
             progress.unanswered[sends] += progress.retransmits[sends].saturating_sub(before);
+        }
+        if progress.retransmits[sends] > conversation.progress.retransmits[sends] {
+            progress.repeated_at = conversation.last_seen();
         }
     }
     conversation.progress = progress;

@@ -138,8 +138,11 @@ pub fn outcome(conversation: &Conversation, now: u64) -> Option<Outcome> {
     match of(conversation, now) {
         Verdict::Dropped if given_up => Some(Outcome::Dropped),
         Verdict::Unreachable if given_up => Some(Outcome::Unreachable),
-        // The answer may not arrive: the initiator's ACK says that it did.
-        Verdict::Reachable | Verdict::Degraded => is_open(conversation).then_some(Outcome::Established),
+        // The answer may not arrive: the initiator's ACK says that it did, or its RST, by which checks of a port end.
+        Verdict::Reachable | Verdict::Degraded => {
+            let reset = conversation.toward(HopDirection::Forward).any(|one| one.latest.rst != 0);
+            (is_open(conversation) || reset).then_some(Outcome::Established)
+        }
         Verdict::OneWay => Some(Outcome::Unanswered),
         Verdict::Refused => Some(Outcome::Refused),
         Verdict::Unanswered => Some(Outcome::Unanswered),

@@ -25,6 +25,6 @@ pub struct Progress {
     pub timed: [[(u32, u64); 2]; 2],
     /// The echoes that were used last.
     pub matched: [u64; 2],
-    /// The latest packet when this was looked at last.
-    pub at: u64,
+    /// The latest packet when it was found last that something was sent again.
+    pub repeated_at: u64,
 }

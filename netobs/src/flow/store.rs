@@ -16,7 +16,7 @@ pub struct About {
     pub told: (PathFlowLabels, Verdict),
     /// When it ended.
     pub ended: Option<u64>,
-    /// Its latest packet.
+    /// The latest packet that speaks for the verdict.
     pub last_seen: u64,
     /// Initiator and other side.
     pub ends: [EndpointId; 2],
@@ -165,11 +165,26 @@ impl Store {
     }
 }
 
+/// A connection that goes on well speaks for no loss long ago.
+fn evidence_at(conversation: &Conversation, verdict: Verdict) -> u64 {
+    let last_seen = || conversation.at_rest.unwrap_or_else(|| conversation.last_seen());
+    match verdict {
+        Verdict::Degraded => {
+            let lost = conversation.losses.iter().map(|one| one.seen.1).max();
+            lost.unwrap_or(0).max(conversation.progress.repeated_at)
+        }
+        Verdict::Dropped | Verdict::Unreachable => {
+            conversation.drops.iter().map(|one| one.last_seen).max().unwrap_or_else(last_seen)
+        }
+        _ => last_seen(),
+    }
+}
+
 fn about(conversation: &Conversation, told: (PathFlowLabels, Verdict)) -> About {
     About {
         told,
         ended: conversation.ended.map(|(_, at)| at),
-        last_seen: conversation.at_rest.unwrap_or_else(|| conversation.last_seen()),
+        last_seen: evidence_at(conversation, told.1),
         ends: [conversation.source, conversation.destination],
         settled: conversation.settled,
     }

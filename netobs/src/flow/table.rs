@@ -55,6 +55,9 @@ const RESTING: u64 = 4;
 /// So many conversations that are over are listed at most, the latest: a storm of short connections must not take
 /// memory without bound, at four kilobytes each. All of them are booked.
 const MOST_ENDED: usize = 65_536;
+/// A packet is seen so much later at the next hook at most, and the latest packet's time is that of the clock's last
+/// step, ten milliseconds before at most (HZ of 100).
+const SAME_MOMENT: u64 = 20_000_000;
 /// After so many readings keys of conversations that are gone are swept.
 const SWEPT: u64 = 10;
 
@@ -231,7 +234,7 @@ impl FlowTable {
     /// What flows say of packets that entered addressed to this host: who they were passed on to.
     pub fn passed_on<D: Directory>(&mut self, directory: &D) -> Listed {
         let mut listed = Listed { passed_on: Vec::new(), unsure: std::mem::take(&mut self.unread) };
-        for conversation in self.conversations.active_mut().filter(|one| one.moved) {
+        for conversation in self.conversations.active_mut() {
             let (settled, flipped) = (conversation.settled, conversation.flipped);
             let protocol = conversation.protocol();
             let ends = [conversation.source, conversation.destination];
@@ -449,7 +452,7 @@ fn leave(conversation: &mut Conversation, direction: HopDirection, place: Place)
     let flipped = conversation.flipped;
     for sighting in &mut conversation.sightings {
         let forward = sighting.along != flipped;
-        if forward == (direction == HopDirection::Forward) && sighting.first_seen <= last {
+        if forward == (direction == HopDirection::Forward) && sighting.first_seen <= last + SAME_MOMENT {
             sighting.booked = sighting.seen;
         }
     }

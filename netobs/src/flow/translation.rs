@@ -213,6 +213,10 @@ impl Translations {
                 entry.tuples += 1;
             }
         }
+        // All its tuples are another zone's: it is among the others, and nothing leads to its place.
+        if self.connections.get(connection as usize).is_some_and(|entry| entry.tuples == 0) {
+            self.connections.remove(connection as usize);
+        }
     }
 
     /// A connection ended.
@@ -396,6 +400,19 @@ mod tests {
         assert_eq!((all.lookup(&tuple), all.others(&tuple).len()), (Some((other, Way::Original)), 0));
         all.remove(&other);
         assert!(all.is_empty() && all.others.is_empty());
+    }
+
+    #[test]
+    fn a_connection_all_of_whose_tuples_are_another_zones_takes_no_place() {
+        let of_zone = |zone| Tracked { zones: [zone; 2], ..masquerade() };
+        let mut all = Translations::default();
+        all.add(of_zone(0));
+        (0..9).for_each(|_| all.add(of_zone(7)));
+        assert_eq!((all.connections.len(), all.others.len()), (1, 4));
+        all.remove(&of_zone(0));
+        assert_eq!((all.connections.len(), all.others.len()), (1, 0));
+        all.remove(&of_zone(7));
+        assert_eq!((all.connections.len(), all.len()), (0, 0));
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl Ledger {
         directory: &D,
     ) {
         let Some(labels) = conversation.opened else { return };
-        if conversation.protocol() != Protocol::TCP || conversation.progress.at == conversation.last_seen() {
+        if conversation.protocol() != Protocol::TCP || !conversation.moved {
             return;
         }
         let first = [HopDirection::Forward, HopDirection::Reply]

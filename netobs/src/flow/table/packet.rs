@@ -19,6 +19,10 @@ impl FlowTable {
         parties: [EndpointId; 2],
         context: &Context<'_, D>,
     ) -> Option<(&mut Conversation, HopDirection)> {
+        // Of which zone's connection it is, nothing tells.
+        if !context.translations.others(tuple).is_empty() {
+            return None;
+        }
         let (reference, tracked, along) = match context.translations.lookup(tuple) {
             Some((tracked, way)) => (tracked.original, Some(tracked), way == Way::Original),
             None => (*tuple, None, true),

@@ -73,8 +73,17 @@ pub async fn watch(
     let blind = sysctl::read_u64("net.netfilter.nf_conntrack_events") == Some(0);
     let begun = Instant::now();
     let first = dump().await?;
-    let mut watcher =
-        Watcher { socket, events, health, barrier, old: HashSet::new(), first: true, next: begun, rests: begun, blind };
+    let mut watcher = Watcher {
+        socket,
+        events,
+        health,
+        barrier,
+        old: HashSet::new(),
+        first: true,
+        next: begun,
+        rests: begun,
+        blind,
+    };
     let mut step = watcher.take_dump(first, begun.elapsed()).await;
     while step.is_ok() {
         step = watcher.step().await?;
@@ -108,15 +117,21 @@ impl Watcher<'_> {
             biased;
             () = self.events.closed() => Ok(Err(Unheard)),
             until = self.barrier.asked() => {
-                let drained = self.drain().await?;
-                if drained.is_ok() {
-                    self.barrier.answer(until);
+                match self.drain().await? {
+                    // Without notifications nothing is heard before the next dump.
+                    Ok(false) if !self.blind => self.barrier.answer(until),
+                    Ok(false) => {}
+                    // What was lost is known after a dump.
+                    Ok(true) => {
+                        let heard = self.dump_again().await;
+                        if heard.is_ok() {
+                            self.barrier.answer(until);
+                        }
+                        return Ok(heard);
+                    }
+                    Err(unheard) => return Ok(Err(unheard)),
                 }
-                match drained {
-                    Ok(false) => Ok(Ok(())),
-                    Ok(true) => Ok(self.dump_again().await),
-                    Err(unheard) => Ok(Err(unheard)),
-                }
+                Ok(Ok(()))
             }
             datagram = self.socket.receive(), if receives => {
                 let (decoded, lost) = take(datagram?, self.health);
