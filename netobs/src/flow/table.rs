@@ -386,6 +386,13 @@ fn begins_anew(conversation: &Conversation, read: &FlowCounters, overflowing: bo
     !straggler || uncertain
 }
 
+/// Who the two sides are; whether the owners of their sockets are settled.
+fn name<D: Directory>(conversation: &mut Conversation, context: &Context<'_, D>) -> bool {
+    (conversation.source, conversation.destination) =
+        parties::of(conversation, context.interfaces, context.directory);
+    owners::tell(conversation, context.directory)
+}
+
 /// Brings a conversation up to what is known now.
 fn judge<D: Directory>(conversation: &mut Conversation, context: &Context<'_, D>) {
     let age = context.now.saturating_sub(conversation.first_seen());
@@ -393,13 +400,16 @@ fn judge<D: Directory>(conversation: &mut Conversation, context: &Context<'_, D>
         orientation::orient(conversation);
     }
     conversation.told = None;
-    let (source, destination) = parties::of(conversation, context.interfaces, context.directory);
-    (conversation.source, conversation.destination) = (source, destination);
-    let owned = owners::tell(conversation, context.directory);
+    let owned = name(conversation, context);
     if !conversation.settled && age >= SETTLE {
+        let (source, destination) = (conversation.source, conversation.destination);
         let named = |endpoint| context.directory.kind(endpoint) != Kind::UNKNOWN;
         let both = owned && named(source) && (named(destination) || destination == EndpointId::GROUP);
         conversation.settled = both || age >= PATIENCE;
+        if conversation.settled {
+            // Whose sockets these are is kept from now on: when it is judged next, they may be forgotten.
+            name(conversation, context);
+        }
     }
     if conversation.settled {
         for direction in [HopDirection::Forward, HopDirection::Reply] {

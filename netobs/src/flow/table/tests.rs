@@ -1,5 +1,7 @@
 //! The table against readings made by hand.
 
+use std::net::IpAddr;
+
 use netobs_common::{
     counters::{Counters, FlowCounters},
     endpoint::Party,
@@ -12,7 +14,7 @@ use netobs_common::{
 };
 
 use super::*;
-use crate::flow::made_up::Nobody;
+use crate::flow::{made_up::Nobody, tuple::Peer};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -89,6 +91,61 @@ fn a_card_that_went_with_the_flows_end_is_booked_to_the_last_byte() {
     interfaces.get_mut(old).unwrap().alive = false;
     read(&mut table, &interfaces, &[sent(old, SECOND, 130)], 3 * SECOND);
     assert_eq!(booked(&mut table), 130);
+}
+
+/// Knows for a while that the host's sockets are an endpoint's.
+struct Sockets(Option<EndpointId>);
+
+impl Directory for Sockets {
+    fn is_on_parent(&self, endpoint: EndpointId, address: Option<IpAddr>) -> bool {
+        Nobody.is_on_parent(endpoint, address)
+    }
+    fn current(&self, endpoint: EndpointId) -> EndpointId {
+        endpoint
+    }
+    fn holder(&self, segment: u32, address: IpAddr) -> Option<EndpointId> {
+        Nobody.holder(segment, address)
+    }
+    fn kind(&self, endpoint: EndpointId) -> Kind {
+        Nobody.kind(endpoint)
+    }
+    fn is_ambiguous(&self, address: IpAddr) -> bool {
+        Nobody.is_ambiguous(address)
+    }
+    fn stack(&self, endpoint: EndpointId) -> EndpointId {
+        endpoint
+    }
+    fn socket(&self, _cookie: u64) -> Option<Owner> {
+        self.0.map(Owner::Endpoint)
+    }
+    fn connection(&self, proto: Proto, local: Peer, remote: Peer) -> Owner {
+        Nobody.connection(proto, local, remote)
+    }
+}
+
+#[test]
+fn whose_socket_it_is_stays_known_when_the_socket_is_forgotten() {
+    let mut interfaces = Interfaces::default();
+    let mut table = FlowTable::default();
+    let number = uplink(&mut interfaces, 2);
+    let flows = [sent(number, SECOND, 100)];
+    let translations = Translations::default();
+    let mut read = |directory: &Sockets, now| {
+        let context = Context {
+            interfaces: &interfaces,
+            directory,
+            translations: &translations,
+            now,
+            overflowing: false,
+        };
+        table.read(&flows, &context);
+        table.close_tick();
+        table.iter().next().unwrap().source
+    };
+    assert_eq!(read(&Sockets(Some(EndpointId(20))), 2 * SECOND), EndpointId(20));
+    for tick in 3..20 {
+        assert_eq!(read(&Sockets(None), tick * SECOND), EndpointId(20), "second {tick}");
+    }
 }
 
 #[test]
