@@ -159,7 +159,7 @@ impl Writer<'_> {
     fn hops(&self, conversation: &Conversation) -> Vec<HopRow> {
         let interfaces = self.interfaces;
         let mut hops = Vec::with_capacity(conversation.sightings.len());
-        for direction in [HopDirection::Forward, HopDirection::Reply] {
+        for direction in HopDirection::BOTH {
             let steps = loss::steps(conversation, direction, interfaces, self.names, self.clock.monotonic);
             for sighting in order::hops(conversation, direction, interfaces) {
                 let Some(interface) = interfaces.get(sighting.key.interface) else { continue };

@@ -17,7 +17,7 @@ pub fn failure(conversation: &Conversation) -> Option<Class> {
     if conversation.protocol() == Protocol::TCP && !conversation.toward(HopDirection::Forward).all(begins) {
         return None;
     }
-    [HopDirection::Forward, HopDirection::Reply].into_iter().find_map(|direction| {
+    HopDirection::BOTH.into_iter().find_map(|direction| {
         // An answer that nobody waits for any more was an answer.
         let late = |class| direction == HopDirection::Reply && class == Class::Answered;
         let is_its = |note: &&DropNote| note.direction == direction && !late(note.class);
@@ -49,7 +49,7 @@ mod tests {
     /// Packets seen and dropped, forward and of the answer.
     fn judged(seen: [u64; 2], dropped: [u64; 2], class: Class) -> Option<Class> {
         let mut one = Conversation::new("f1".into(), tcp("10.0.0.2:40000", "10.0.0.3:80"), None);
-        for (index, direction) in [HopDirection::Forward, HopDirection::Reply].into_iter().enumerate() {
+        for (index, direction) in HopDirection::BOTH.into_iter().enumerate() {
             if seen[index] > 0 {
                 let counters = Counters { packets: seen[index], segments: seen[index], bytes: 60 };
                 let (syn, syn_ack) = (u8::from(index == 0), u8::from(index == 1));

@@ -82,9 +82,7 @@ fn progress(conversation: &Conversation, facts: &mut Vec<Fact>) {
         let again = u64::from(sighting.latest.syn) - 1;
         facts.push(fact(EvidenceKind::SynRetransmit, again, sighting));
     }
-    for (direction, again) in
-        [HopDirection::Forward, HopDirection::Reply].into_iter().zip(progress.retransmits)
-    {
+    for (direction, again) in HopDirection::BOTH.into_iter().zip(progress.retransmits) {
         let Some(sighting) = one(direction).filter(|_| again > 0) else { continue };
         let detail = Some(if direction == HopDirection::Forward { "forward" } else { "reply" }.into());
         facts.push(Fact { detail, ..fact(EvidenceKind::Retransmit, again, sighting) });

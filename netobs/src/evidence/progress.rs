@@ -17,8 +17,6 @@ use crate::{
 /// A conversation that is seen elsewhere for so long has changed its way.
 const MOVED_AFTER: u64 = 1_000_000_000;
 
-const BOTH: [HopDirection; 2] = [HopDirection::Forward, HopDirection::Reply];
-
 /// What a conversation said since it was looked at last, to be counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct News {
@@ -58,14 +56,13 @@ pub fn follow(conversation: &mut Conversation, first: [Option<Place>; 2], ends: 
     let mut news = News::default();
     let signs = conversation.signs();
     news.reset = signs.rst && !std::mem::replace(&mut progress.reset_booked, signs.rst);
-    for (one, direction) in BOTH.into_iter().enumerate() {
+    for (one, direction) in HopDirection::BOTH.into_iter().enumerate() {
         let at = |place| conversation.toward(direction).find(|sighting| sighting.place() == place);
         let Some(sighting) = first[one].and_then(at) else { continue };
         let tcp = &sighting.latest.tcp;
         progress.retransmits[one] = progress.retransmits[one].max(tcp.retransmits);
         progress.zero_windows[one] = progress.zero_windows[one].max(tcp.zero_windows);
-        news.retransmits += progress.retransmits[one].saturating_sub(progress.booked[one]);
-        progress.booked[one] = progress.retransmits[one];
+        news.retransmits += progress.retransmits[one] - conversation.progress.retransmits[one];
     }
     if let Some(place) = first[0] {
         let meet = |direction| {
@@ -89,15 +86,16 @@ pub fn follow(conversation: &mut Conversation, first: [Option<Place>; 2], ends: 
         };
         let arrived = first[sends].map_or(0, |place| {
             // It may have changed its way: then nothing of it passes there any more, in either direction.
-            let passes = last(BOTH[sends], Some(place.interface)) + MOVED_AFTER >= last(BOTH[sends], None);
-            last(BOTH[answers], passes.then_some(place.interface))
+            let passes = last(HopDirection::BOTH[sends], Some(place.interface)) + MOVED_AFTER
+                >= last(HopDirection::BOTH[sends], None);
+            last(HopDirection::BOTH[answers], passes.then_some(place.interface))
         });
         if arrived > progress.arrived[answers] {
             progress.arrived[answers] = arrived;
             progress.unanswered[sends] = 0;
         } else {
-            let before = conversation.progress.retransmits[sends];
-            progress.unanswered[sends] += progress.retransmits[sends].saturating_sub(before);
+            progress.unanswered[sends] +=
+                progress.retransmits[sends] - conversation.progress.retransmits[sends];
         }
         if progress.retransmits[sends] > conversation.progress.retransmits[sends] {
             progress.repeated_at = conversation.last_seen();

@@ -53,9 +53,8 @@ pub fn of(conversation: &Conversation, now: u64) -> Verdict {
 fn without_connection(conversation: &Conversation, forward: bool, replied: bool, now: u64) -> Verdict {
     let echo = matches!(conversation.reference.proto, Proto::ICMP | Proto::ICMPV6)
         && conversation.reference.source.port == conversation.reference.destination.port;
-    let last = |direction| conversation.toward(direction).map(Sighting::last_seen).max().unwrap_or(0);
     let packets = |direction| conversation.toward(direction).map(|one| one.seen.packets).max().unwrap_or(0);
-    let (asked, answered) = (last(HopDirection::Forward), last(HopDirection::Reply));
+    let [asked, answered] = HopDirection::BOTH.map(|direction| conversation.last_seen_toward(direction));
     let missing = packets(HopDirection::Forward).saturating_sub(packets(HopDirection::Reply));
     match (forward, replied) {
         (true, true) if echo && missing >= SEVERAL && asked.saturating_sub(answered) >= UNANSWERED => {
@@ -89,8 +88,8 @@ fn is_one_way(conversation: &Conversation, now: u64) -> bool {
     {
         return true;
     }
-    [HopDirection::Forward, HopDirection::Reply].into_iter().enumerate().any(|(sends, direction)| {
-        let last = of(direction).map(Sighting::last_seen).max().unwrap_or(0);
+    HopDirection::BOTH.into_iter().enumerate().any(|(sends, direction)| {
+        let last = conversation.last_seen_toward(direction);
         let arrived = progress.arrived[1 - sends];
         progress.unanswered[sends] >= SEVERAL && arrived != 0 && last.saturating_sub(arrived) >= UNANSWERED
     })
@@ -103,7 +102,7 @@ fn is_open(conversation: &Conversation) -> bool {
 
 /// Whether it lost, or sent again, one of a hundred of at least a hundred segments of a direction.
 fn is_degraded(conversation: &Conversation) -> bool {
-    [HopDirection::Forward, HopDirection::Reply].into_iter().enumerate().any(|(one, direction)| {
+    HopDirection::BOTH.into_iter().enumerate().any(|(one, direction)| {
         let sent = conversation.toward(direction).map(|one| one.seen.segments).max().unwrap_or(0);
         let lost: u64 = conversation
             .losses

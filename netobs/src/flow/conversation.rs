@@ -404,6 +404,12 @@ impl Conversation {
         self.sightings.iter().map(|sighting| sighting.first_seen).min().unwrap_or(0)
     }
 
+    /// Latest packet of a direction, 0 for none.
+    #[must_use]
+    pub fn last_seen_toward(&self, direction: HopDirection) -> u64 {
+        self.toward(direction).map(Sighting::last_seen).max().unwrap_or(0)
+    }
+
     /// Latest packet of any direction.
     #[must_use]
     pub fn last_seen(&self) -> u64 {

@@ -9,7 +9,7 @@ pub struct Progress {
     pub round_trip: Option<u64>,
     /// The same for each side alone, where the first hop lies between: forward is what lies beyond it.
     pub sides: [Option<u64>; 2],
-    /// Segments each direction sent again.
+    /// Segments each direction sent again; the metrics have them.
     pub retransmits: [u64; 2],
     /// The part of them that was sent again since something of the other direction arrived.
     pub unanswered: [u64; 2],
@@ -17,8 +17,6 @@ pub struct Progress {
     pub arrived: [u64; 2],
     /// Times a receiver had no room, as told by each direction.
     pub zero_windows: [u64; 2],
-    /// Segments of `retransmits` that the metrics have.
-    pub booked: [u64; 2],
     /// Whether its reset is in the metrics.
     pub reset_booked: bool,
     /// The packets that were timed last and before, of each direction: timestamp, time.

@@ -222,7 +222,7 @@ impl FlowTable {
             if !conversation.settled || !conversation.moved {
                 continue;
             }
-            for direction in [HopDirection::Forward, HopDirection::Reply] {
+            for direction in HopDirection::BOTH {
                 let counters = take_unbooked(conversation, direction);
                 if !counters.is_zero() {
                     book(conversation, Booking { direction, counters });
@@ -264,7 +264,7 @@ impl FlowTable {
     #[must_use]
     pub fn pending_bytes(&self) -> u64 {
         let pending = |conversation: &Conversation| -> u64 {
-            [HopDirection::Forward, HopDirection::Reply]
+            HopDirection::BOTH
                 .into_iter()
                 .filter(|direction| {
                     !conversation.settled || conversation.counting[index(*direction)] == Counting::Undecided
@@ -412,12 +412,11 @@ fn judge<D: Directory>(conversation: &mut Conversation, context: &Context<'_, D>
         }
     }
     if conversation.settled {
-        for direction in [HopDirection::Forward, HopDirection::Reply] {
+        for direction in HopDirection::BOTH {
             decide(conversation, direction, context);
         }
     }
-    conversation.amounts = [HopDirection::Forward, HopDirection::Reply]
-        .map(|direction| counting::amount(conversation, direction));
+    conversation.amounts = HopDirection::BOTH.map(|direction| counting::amount(conversation, direction));
 }
 
 /// Decides where a direction is counted, once it has been seen long enough for all its hooks to be there.

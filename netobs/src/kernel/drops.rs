@@ -56,12 +56,12 @@ pub(super) struct DropTables {
 /// # Errors
 /// What it does not tell.
 pub fn tells_drops() -> Result<usize, &'static str> {
-    layout::drops().map(|drops| drops.reasons.len())
+    layout::drops(&layout::description()).map(|drops| drops.reasons.len())
 }
 
 /// What is to be known before the kernel side is loaded.
-pub(super) fn described() -> (DropLayout, Named) {
-    match layout::drops() {
+pub(super) fn described(description: &[u8]) -> (DropLayout, Named) {
+    match layout::drops(description) {
         Ok(layout::Drops { layout, reasons }) => (layout, Ok(reasons)),
         Err(why) => (DropLayout::default(), Err(why)),
     }

@@ -9,11 +9,15 @@ use netobs_common::{
 
 use super::btf::Btf;
 
+/// The kernel's description of its own structures, some megabytes; empty where it has none.
+pub(super) fn description() -> Vec<u8> {
+    std::fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default()
+}
+
 /// The layout by the kernel's description of itself; all zero where it has none or lacks a member, and owners
 /// are then known by process number alone.
-pub(super) fn task(own_network: u32) -> TaskLayout {
-    let described = std::fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
-    let found = Btf::parse(&described).and_then(|btf| judge(&btf, own_network));
+pub(super) fn task(described: &[u8], own_network: u32) -> TaskLayout {
+    let found = Btf::parse(described).and_then(|btf| judge(&btf, own_network));
     if found.is_none() {
         tracing::warn!(
             "this kernel does not say where it keeps a process's namespaces: connections of containers on the host's network are shown as the host's"
@@ -23,9 +27,8 @@ pub(super) fn task(own_network: u32) -> TaskLayout {
 }
 
 /// Where a packet's device says its namespace; `None` where the kernel does not describe itself.
-pub(super) fn device() -> Option<DeviceLayout> {
-    let described = std::fs::read("/sys/kernel/btf/vmlinux").ok()?;
-    let btf = Btf::parse(&described)?;
+pub(super) fn device(described: &[u8]) -> Option<DeviceLayout> {
+    let btf = Btf::parse(described)?;
     Some(DeviceLayout {
         device: btf.offset("sk_buff", &["dev"])?,
         network: btf.offset("net_device", &["nd_net", "net"])?,
@@ -46,12 +49,12 @@ pub(super) struct Drops {
 ///
 /// # Errors
 /// What it does not say.
-pub(super) fn drops() -> Result<Drops, &'static str> {
-    let Ok(described) = std::fs::read("/sys/kernel/btf/vmlinux") else {
+pub(super) fn drops(described: &[u8]) -> Result<Drops, &'static str> {
+    if described.is_empty() {
         return Err("this kernel does not describe its own structures (no /sys/kernel/btf/vmlinux)");
-    };
+    }
     let btf =
-        Btf::parse(&described).ok_or("the kernel's description of its structures (BTF) cannot be read")?;
+        Btf::parse(described).ok_or("the kernel's description of its structures (BTF) cannot be read")?;
     judge_drops(&btf)
 }
 
@@ -206,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_running_kernel_names_its_reasons() {
-        let Ok(drops) = drops() else { return };
+        let Ok(drops) = drops(&description()) else { return };
         assert!(drops.reasons.iter().any(|(word, _)| word == "netfilter_drop"), "{:?}", drops.reasons);
     }
 }

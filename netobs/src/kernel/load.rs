@@ -75,10 +75,11 @@ impl Kernel {
         let object = object::bytes()?;
         raise_memlock();
         let coarse_clock = u8::from(has_coarse_clock());
-        let layout = layout::task(options.own_network);
-        let device = layout::device();
+        let description = layout::description();
+        let layout = layout::task(&description, options.own_network);
+        let device = layout::device(&description);
         let inner_layout = device.unwrap_or_default();
-        let (drop_layout, described) = drops::described();
+        let (drop_layout, described) = drops::described(&description);
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(maps::FLOWS, options.max_flows)
             .override_global("COARSE_CLOCK", &coarse_clock, true)

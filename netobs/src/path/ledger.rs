@@ -139,8 +139,7 @@ impl Ledger {
         if conversation.protocol() != Protocol::TCP || !conversation.moved {
             return;
         }
-        let first = [HopDirection::Forward, HopDirection::Reply]
-            .map(|direction| order::first(conversation, direction, interfaces));
+        let first = HopDirection::BOTH.map(|direction| order::first(conversation, direction, interfaces));
         let (source_is_here, destination_is_here) = locality(conversation, directory);
         let ends = progress::Ends { source_is_here, destination_is_here };
         let news = progress::follow(conversation, first, ends);
@@ -168,7 +167,7 @@ impl Ledger {
         }
         let Some(PathFlowLabels { path, .. }) = conversation.opened else { return };
         let mut found = Vec::new();
-        for direction in [HopDirection::Forward, HopDirection::Reply] {
+        for direction in HopDirection::BOTH {
             for step in loss::steps(conversation, direction, interfaces, directory, self.now) {
                 if let loss::Lost::Segments(segments @ 1..) = step.lost {
                     let seen = (step.from.first_seen, step.from.last_seen());

@@ -151,6 +151,11 @@ pub enum HopDirection {
     Reply,
 }
 
+impl HopDirection {
+    /// Both, forward first.
+    pub const BOTH: [Self; 2] = [Self::Forward, Self::Reply];
+}
+
 /// One tc hook of one interface that saw the flow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HopRow {

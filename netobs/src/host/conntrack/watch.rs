@@ -117,37 +117,21 @@ impl Watcher<'_> {
             biased;
             () = self.events.closed() => Ok(Err(Unheard)),
             until = self.barrier.asked() => {
-                match self.drain().await? {
-                    // Without notifications nothing is heard before the next dump.
-                    Ok(false) if !self.blind => self.barrier.answer(until),
-                    Ok(false) => {}
-                    // What was lost is known after a dump.
-                    Ok(true) => {
-                        let heard = self.dump_again().await;
-                        if heard.is_ok() {
-                            self.barrier.answer(until);
-                        }
-                        return Ok(heard);
-                    }
-                    Err(unheard) => return Ok(Err(unheard)),
+                let heard = self.catch_up(false).await?;
+                // Without notifications nothing is heard before the next dump.
+                if heard.is_ok() && !self.blind {
+                    self.barrier.answer(until);
                 }
-                Ok(Ok(()))
+                Ok(heard)
             }
             datagram = self.socket.receive(), if receives => {
                 let (decoded, lost) = take(datagram?, self.health);
                 if self.tell(decoded).await.is_err() {
                     return Ok(Err(Unheard));
                 }
-                if lost {
-                    return self.recover().await;
-                }
-                match self.drain().await? {
-                    Ok(false) => {}
-                    Ok(true) => return Ok(self.dump_again().await),
-                    Err(unheard) => return Ok(Err(unheard)),
-                }
+                let heard = self.catch_up(lost).await;
                 self.rests = Instant::now() + PAUSE;
-                Ok(Ok(()))
+                heard
             }
             () = sleep_until(rests), if !receives => Ok(Ok(())),
             () = sleep_until(next) => Ok(self.dump_again().await),
@@ -168,26 +152,17 @@ impl Watcher<'_> {
         self.events.send(event).await.map_err(|_| Unheard)
     }
 
-    /// After a loss: what is still queued is older than what was lost, so it is taken in first; were it
-    /// taken in after the dump, it could bring back what is gone.
-    async fn recover(&mut self) -> anyhow::Result<Result<(), Unheard>> {
-        match self.drain().await? {
-            Ok(_) => Ok(self.dump_again().await),
-            Err(unheard) => Ok(Err(unheard)),
-        }
-    }
-
-    /// Takes in what is queued; whether notifications were lost.
-    async fn drain(&mut self) -> anyhow::Result<Result<bool, Unheard>> {
-        let mut any_lost = false;
+    /// Takes in what is queued, and what was lost by a dump. What is queued comes first: it is older than what was lost,
+    /// and after the dump it could bring back what is gone.
+    async fn catch_up(&mut self, mut lost: bool) -> anyhow::Result<Result<(), Unheard>> {
         while let Some(datagram) = self.socket.try_receive()? {
-            let (decoded, lost) = take(datagram, self.health);
-            any_lost |= lost;
+            let (decoded, more_lost) = take(datagram, self.health);
+            lost |= more_lost;
             if self.tell(decoded).await.is_err() {
                 return Ok(Err(Unheard));
             }
         }
-        Ok(Ok(any_lost))
+        Ok(if lost { self.dump_again().await } else { Ok(()) })
     }
 
     async fn dump_again(&mut self) -> Result<(), Unheard> {
