@@ -1,6 +1,6 @@
 //! The numbers behind the keys. 64 bits each: at 400 Gbit/s bytes wrap after eleven years.
 
-use crate::{endpoint::Party, tunnel::Outer};
+use crate::{endpoint::Party, progress::TcpProgress, tunnel::Outer};
 
 /// Packets as socket buffers, segments as a cable would carry them, bytes as the sum of `skb->len`.
 #[repr(C)]
@@ -92,36 +92,7 @@ pub struct FlowCounters {
     pub tcp: TcpProgress,
 }
 
-const _: () = assert!(size_of::<FlowCounters>() == 24 + 3 * 8 + 2 * 8 + 4 + 6 + 6 + 36 + 4 + 56);
-
-/// What the TCP headers of one direction tell of its progress.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TcpProgress {
-    /// Segments sent again: all that they hold was seen before.
-    pub retransmits: u64,
-    /// The first packet with ACK and without SYN: what ends a handshake, in the initiator's direction. 0 for none.
-    pub acknowledged_at: u64,
-    /// When the packet passed that is timed: nanoseconds of the monotonic clock, 0 for none.
-    pub timed_at: u64,
-    /// When its echo, or another one's, passed in this direction.
-    pub echoed_at: u64,
-    /// Packets that said that the sender has no room: a window of zero, not in a RST.
-    pub zero_windows: u64,
-    /// The timestamp of the packet that is timed: the first one with data since the sender's clock passed a multiple
-    /// of 1,024 (about a second).
-    pub timed: u32,
-    /// The first echo since the other side's clock passed such a multiple.
-    pub echoed: u32,
-    /// One more than the highest sequence number seen.
-    pub next: u32,
-    /// 1 once `next` is known.
-    pub has_next: u8,
-    /// Zero.
-    pub padding: [u8; 3],
-}
-
-const _: () = assert!(size_of::<TcpProgress>() == 5 * 8 + 3 * 4 + 4);
+const _: () = assert!(size_of::<FlowCounters>() == 24 + 3 * 8 + 2 * 8 + 4 + 6 + 6 + 36 + 4 + 80);
 
 /// The value of the exact per-path counters.
 #[repr(C)]

@@ -18,6 +18,7 @@ pub mod owner;
 pub mod packet;
 pub mod parse;
 pub mod pod;
+pub mod progress;
 pub mod segments;
 pub mod skip;
 pub mod tunnel;

@@ -1,9 +1,12 @@
 //! A TCP header → how far its direction of the conversation has come: beginning and end, what was sent again, what is
 //! timed.
 
+use core::ptr;
+
 use netobs_common::{
-    counters::{FlowCounters, TcpProgress},
+    counters::FlowCounters,
     parse::{Headers, Segment},
+    progress::{Numbers, TcpProgress},
     wire::TcpFlags,
 };
 
@@ -13,15 +16,11 @@ use crate::{clock, count};
 /// is timed.
 const TIMED_EVERY: u32 = 10;
 
-/// Farther back than any window reaches (2^30, RFC 7323, 2.3).
-const FAR: i32 = 1 << 30;
-
 /// Takes in a packet of a flow that other CPUs may be adding to.
 ///
 /// # Safety
 /// Sums are added to atomically; what else is written is written whole, with a value any CPU may write. Two CPUs at once
-/// can lose one of two SYNs, or take a packet that overtook another one for one sent again: one flow is on one CPU, but
-/// for a moment.
+/// can lose one of two SYNs, or take a packet for one sent again: one flow is on one CPU, but for a moment.
 #[inline(always)]
 pub(crate) unsafe fn follow(flow: &mut FlowCounters, headers: &Headers, segments: u64) {
     let tcp = headers.tcp;
@@ -41,8 +40,15 @@ pub(crate) unsafe fn follow(flow: &mut FlowCounters, headers: &Headers, segments
         // SAFETY: the caller's.
         unsafe { count::add(&raw mut flow.zero_windows, 1) };
     }
-    // SAFETY: the caller's.
-    unsafe { sequence(flow, segment, tcp, segments) };
+    let sum = match flow.take(segment, tcp, clock::precise) {
+        Numbers::Again => &raw mut flow.retransmits,
+        Numbers::Filled => &raw mut flow.filled,
+        Numbers::New | Numbers::Overtaken => ptr::null_mut(),
+    };
+    if !sum.is_null() {
+        // SAFETY: the caller's.
+        unsafe { count::add(sum, segments) };
+    }
     if segment.has_timestamps != 0 {
         time(flow, segment);
     }
@@ -64,34 +70,6 @@ fn flags(flow: &mut FlowCounters, tcp: TcpFlags, hop_limit: u8) {
     if tcp.has(TcpFlags::RST) && flow.rst == 0 {
         flow.rst_hop_limit = hop_limit;
         flow.rst = 1;
-    }
-}
-
-/// Whether all that the packet holds was seen before. A probe of an idle connection or of a closed window holds
-/// nothing (Linux `tcp_xmit_probe_skb`), and is none.
-///
-/// # Safety
-/// `flow` is a map entry's, or this CPU's own.
-#[inline(always)]
-unsafe fn sequence(flow: &mut TcpProgress, segment: &Segment, tcp: TcpFlags, segments: u64) {
-    let numbers = segment.data + u32::from(tcp.has(TcpFlags::SYN)) + u32::from(tcp.has(TcpFlags::FIN));
-    if numbers == 0 {
-        return;
-    }
-    // One byte that was there before asks whether the other side still lives (RFC 9293, 3.8.4).
-    if segment.data == 1 && numbers == 1 && segment.sequence.wrapping_add(1) == flow.next {
-        return;
-    }
-    let end = segment.sequence.wrapping_add(numbers);
-    let ahead = end.wrapping_sub(flow.next) as i32;
-    // A connection that takes the place of an earlier one begins anew, and one that was elsewhere for long goes on.
-    let begins = tcp.has(TcpFlags::SYN) && ahead != 0;
-    if flow.has_next == 0 || ahead > 0 || begins || ahead < -FAR {
-        flow.next = end;
-        flow.has_next = 1;
-    } else {
-        // SAFETY: the caller's.
-        unsafe { count::add(&raw mut flow.retransmits, segments) };
     }
 }
 

@@ -4,7 +4,7 @@
 //! one hop: from there to the receiver and back. Linux takes its own samples from the same echoes
 //! (`tcp_rtt_tsopt_us`, Linux 6.18), at the sender.
 
-use netobs_common::counters::TcpProgress;
+use netobs_common::progress::TcpProgress;
 
 use crate::{
     flow::{
@@ -40,6 +40,13 @@ pub struct Ends {
 }
 
 impl Ends {
+    const fn has_sender(self, direction: HopDirection) -> bool {
+        match direction {
+            HopDirection::Forward => self.source_is_here,
+            HopDirection::Reply => self.destination_is_here,
+        }
+    }
+
     /// The round trip of the whole way, from those of the two sides of the first hop.
     fn whole(self, sides: [Option<u64>; 2]) -> Option<u64> {
         match self {
@@ -60,7 +67,9 @@ pub fn follow(conversation: &mut Conversation, first: [Option<Place>; 2], ends: 
         let at = |place| conversation.toward(direction).find(|sighting| sighting.place() == place);
         let Some(sighting) = first[one].and_then(at) else { continue };
         let tcp = &sighting.latest.tcp;
-        progress.retransmits[one] = progress.retransmits[one].max(tcp.retransmits);
+        // At the sender's own interface nothing is lost yet, so whatever fills a gap was overtaken.
+        let filled = if ends.has_sender(direction) { 0 } else { tcp.filled };
+        progress.retransmits[one] = progress.retransmits[one].max(tcp.retransmits + filled);
         progress.zero_windows[one] = progress.zero_windows[one].max(tcp.zero_windows);
         news.retransmits += progress.retransmits[one] - conversation.progress.retransmits[one];
     }
@@ -264,6 +273,15 @@ mod tests {
         read(&mut one, again(6, 30), again(0, 30));
         assert_eq!(look(&mut one, HERE).retransmits, 1);
         assert_eq!(one.progress.unanswered, [0, 0]);
+    }
+
+    #[test]
+    fn what_fills_a_gap_was_lost_on_the_way_to_this_host_and_not_on_it() {
+        let tcp = TcpProgress { filled: 3, ..TcpProgress::default() };
+        let [forward, reply] = [FlowCounters { tcp, ..again(0, 10) }, again(0, 10)];
+        assert_eq!(look(&mut seen(forward, reply), HERE).retransmits, 0);
+        let there = Ends { source_is_here: false, destination_is_here: true };
+        assert_eq!(look(&mut seen(forward, reply), there).retransmits, 3);
     }
 
     #[test]

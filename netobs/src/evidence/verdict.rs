@@ -172,8 +172,9 @@ pub fn tcp_state(conversation: &Conversation) -> TcpState {
 #[cfg(test)]
 mod tests {
     use netobs_common::{
-        counters::{Counters, FlowCounters, TcpProgress},
+        counters::{Counters, FlowCounters},
         key::FlowKey,
+        progress::TcpProgress,
     };
 
     use super::*;

@@ -19,8 +19,9 @@ pub const GOOD: Duration = Duration::from_secs(10);
 /// below a hundredth with whatever else the agent does.
 const SHARE: u32 = 400;
 
-/// What an attempt may cost that comes to nothing, also on a slow machine: nobody listens, nothing is said.
-const CHEAP: Duration = Duration::from_millis(4);
+/// What an attempt may cost that comes to nothing, also on a slow machine: nobody listens, nothing is said. A build that
+/// is not optimised takes several times as long for the same.
+const CHEAP: Duration = Duration::from_millis(if cfg!(debug_assertions) { 20 } else { 4 });
 
 /// The delay after processor time was spent in vain: so long that this is no more than a source's share, whatever
 /// answered. What is cheap rests no longer than [`delay`] says, so that who returns is known within seconds.
