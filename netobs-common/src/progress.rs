@@ -49,16 +49,19 @@ const FAR: i32 = 1 << 30;
 const OVERTAKEN_WITHIN: u64 = 3_000_000;
 
 /// What a packet is to its direction.
+#[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Numbers {
+pub struct Numbers(pub u8);
+
+impl Numbers {
     /// It holds none, or some that were not seen yet.
-    New,
+    pub const NEW: Self = Self(0);
     /// All that it holds was seen before.
-    Again,
+    pub const AGAIN: Self = Self(1);
     /// It fills a gap a moment after another packet made it.
-    Overtaken,
+    pub const OVERTAKEN: Self = Self(2);
     /// It fills a gap later than that.
-    Filled,
+    pub const FILLED: Self = Self(3);
 }
 
 impl TcpProgress {
@@ -70,26 +73,26 @@ impl TcpProgress {
         let (from, to) = (segment.sequence, segment.sequence.wrapping_add(numbers));
         // One byte that was there before asks whether the other side still lives (RFC 9293, 3.8.4).
         if numbers == 0 || segment.data == 1 && numbers == 1 && to == self.next {
-            return Numbers::New;
+            return Numbers::NEW;
         }
         let ahead = to.wrapping_sub(self.next) as i32;
         // A connection that takes the place of an earlier one begins anew, and one that was elsewhere for long goes on.
         if self.has_next == 0 || tcp.has(TcpFlags::SYN) && ahead != 0 || ahead < -FAR {
             (self.next, self.has_next) = (to, 1);
             self.gap_to = self.gap_from;
-            return Numbers::New;
+            return Numbers::NEW;
         }
         if ahead > 0 {
             if from.wrapping_sub(self.next) as i32 > 0 {
                 (self.gap_from, self.gap_to, self.gap_at) = (self.next, from, now());
             }
             self.next = to;
-            return Numbers::New;
+            return Numbers::NEW;
         }
         let gap = self.gap_to.wrapping_sub(self.gap_from);
         let (begin, end) = (from.wrapping_sub(self.gap_from), to.wrapping_sub(self.gap_from));
         if begin >= gap || end > gap {
-            return Numbers::Again;
+            return Numbers::AGAIN;
         }
         let overtaken = now().wrapping_sub(self.gap_at) < OVERTAKEN_WITHIN;
         if begin == 0 {
@@ -97,7 +100,7 @@ impl TcpProgress {
         } else if end == gap {
             self.gap_to = from;
         }
-        if overtaken { Numbers::Overtaken } else { Numbers::Filled }
+        if overtaken { Numbers::OVERTAKEN } else { Numbers::FILLED }
     }
 }
 
@@ -108,6 +111,10 @@ mod tests {
     use super::*;
 
     const NONE: TcpFlags = TcpFlags(0);
+    const NEW: Numbers = Numbers::NEW;
+    const AGAIN: Numbers = Numbers::AGAIN;
+    const OVERTAKEN: Numbers = Numbers::OVERTAKEN;
+    const FILLED: Numbers = Numbers::FILLED;
 
     /// What packets of so many bytes from such a number are, each at its millisecond.
     fn taken(packets: &[(u32, u32, u64)]) -> std::vec::Vec<Numbers> {
@@ -119,47 +126,45 @@ mod tests {
         packets.iter().map(&mut take).collect()
     }
 
-    use Numbers::{Again, Filled, New, Overtaken};
-
     #[test]
     fn what_was_seen_before_is_sent_again() {
         assert_eq!(
             taken(&[(100, 50, 0), (150, 50, 1), (100, 50, 2), (120, 80, 3), (200, 10, 4)]),
-            [New, New, Again, Again, New]
+            [NEW, NEW, AGAIN, AGAIN, NEW]
         );
-        assert_eq!(taken(&[(100, 50, 0), (100, 80, 1)]), [New, New], "some of it is new");
+        assert_eq!(taken(&[(100, 50, 0), (100, 80, 1)]), [NEW, NEW], "some of it is new");
     }
 
     #[test]
     fn numbers_wrap() {
-        assert_eq!(taken(&[(u32::MAX - 9, 10, 0), (0, 10, 1), (u32::MAX - 9, 20, 2)]), [New, New, Again]);
+        assert_eq!(taken(&[(u32::MAX - 9, 10, 0), (0, 10, 1), (u32::MAX - 9, 20, 2)]), [NEW, NEW, AGAIN]);
     }
 
     #[test]
     fn what_fills_a_gap_at_once_was_overtaken_and_what_fills_it_late_was_lost() {
-        assert_eq!(taken(&[(100, 50, 0), (200, 50, 1), (150, 50, 3)]), [New, New, Overtaken]);
-        assert_eq!(taken(&[(100, 50, 0), (200, 50, 1), (150, 50, 4)]), [New, New, Filled]);
+        assert_eq!(taken(&[(100, 50, 0), (200, 50, 1), (150, 50, 3)]), [NEW, NEW, OVERTAKEN]);
+        assert_eq!(taken(&[(100, 50, 0), (200, 50, 1), (150, 50, 4)]), [NEW, NEW, FILLED]);
     }
 
     #[test]
     fn a_gap_is_filled_once() {
         let packets = [(100, 50, 0), (300, 50, 1), (150, 50, 1), (200, 100, 1), (150, 50, 2), (250, 50, 2)];
-        assert_eq!(taken(&packets), [New, New, Overtaken, Overtaken, Again, Again]);
+        assert_eq!(taken(&packets), [NEW, NEW, OVERTAKEN, OVERTAKEN, AGAIN, AGAIN]);
         let from_its_end = [(100, 50, 0), (300, 50, 1), (250, 50, 1), (150, 100, 1), (250, 50, 2)];
-        assert_eq!(taken(&from_its_end), [New, New, Overtaken, Overtaken, Again]);
+        assert_eq!(taken(&from_its_end), [NEW, NEW, OVERTAKEN, OVERTAKEN, AGAIN]);
     }
 
     #[test]
     fn what_reaches_beyond_a_gap_was_seen_in_part_and_is_sent_again() {
         assert_eq!(
             taken(&[(100, 50, 0), (200, 50, 1), (140, 60, 1), (190, 20, 1)]),
-            [New, New, Again, Again]
+            [NEW, NEW, AGAIN, AGAIN]
         );
     }
 
     #[test]
     fn probes_hold_nothing() {
-        assert_eq!(taken(&[(100, 50, 0), (149, 0, 1), (149, 1, 2)]), [New, New, New]);
+        assert_eq!(taken(&[(100, 50, 0), (149, 0, 1), (149, 1, 2)]), [NEW, NEW, NEW]);
     }
 
     #[test]
@@ -169,11 +174,11 @@ mod tests {
             let segment = Segment { sequence, data, ..Segment::default() };
             progress.take(&segment, tcp, || 0)
         };
-        assert_eq!(take(5_000, 0, TcpFlags::SYN), New);
-        assert_eq!(take(5_000, 0, TcpFlags::SYN), Again, "the same SYN");
-        assert_eq!(take(5_001, 100, NONE), New);
-        assert_eq!(take(200, 0, TcpFlags::SYN), New, "another one");
-        assert_eq!(take(201, 10, NONE), New);
-        assert_eq!(take(201_u32.wrapping_sub(1 << 30).wrapping_sub(20), 10, NONE), New, "far back");
+        assert_eq!(take(5_000, 0, TcpFlags::SYN), NEW);
+        assert_eq!(take(5_000, 0, TcpFlags::SYN), AGAIN, "the same SYN");
+        assert_eq!(take(5_001, 100, NONE), NEW);
+        assert_eq!(take(200, 0, TcpFlags::SYN), NEW, "another one");
+        assert_eq!(take(201, 10, NONE), NEW);
+        assert_eq!(take(201_u32.wrapping_sub(1 << 30).wrapping_sub(20), 10, NONE), NEW, "far back");
     }
 }

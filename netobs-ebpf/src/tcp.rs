@@ -41,9 +41,9 @@ pub(crate) unsafe fn follow(flow: &mut FlowCounters, headers: &Headers, segments
         unsafe { count::add(&raw mut flow.zero_windows, 1) };
     }
     let sum = match flow.take(segment, tcp, clock::precise) {
-        Numbers::Again => &raw mut flow.retransmits,
-        Numbers::Filled => &raw mut flow.filled,
-        Numbers::New | Numbers::Overtaken => ptr::null_mut(),
+        Numbers::AGAIN => &raw mut flow.retransmits,
+        Numbers::FILLED => &raw mut flow.filled,
+        _ => ptr::null_mut(),
     };
     if !sum.is_null() {
         // SAFETY: the caller's.
