@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::runtime::Builder;
 
 use crate::{
-    api::{Faces, Listeners},
+    api::{Faces, Listeners, ReadConfiguration},
     instance::Instance,
     publication::{self, Publisher, Subscription},
     report::Report,
@@ -22,6 +22,15 @@ use crate::{
 
 /// What observes: attaches, and sends a report a tick until it is time to stop. Faces know it by this alone.
 pub type Observe = fn(Settings, Publisher, Shutdown) -> LocalBoxFuture<'static, anyhow::Result<()>>;
+
+/// What reads the world for an agent.
+#[derive(Clone, Copy)]
+pub struct Readers {
+    /// Observes this host.
+    pub observe: Observe,
+    /// Reads what is configured, for somebody who asks.
+    pub configuration: ReadConfiguration,
+}
 
 /// Where an agent can be asked.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +47,7 @@ pub struct Addresses {
 /// # Errors
 /// If another agent runs here, an address cannot be had, or the observer fails.
 pub fn run(
-    observe: Observe,
+    readers: Readers,
     settings: &Settings,
     shutdown: &Shutdown,
     listening: impl FnOnce(Addresses),
@@ -48,11 +57,11 @@ pub fn run(
     let empty = Report::empty(node.nodename().to_string_lossy().into(), Timestamp::now());
     let (publisher, subscription) = publication::channel(empty);
 
-    let (addresses, faces) = show(settings, subscription, shutdown.clone())?;
+    let (addresses, faces) = show(settings, subscription, readers.configuration, shutdown.clone())?;
     listening(addresses);
     let runtime =
         Builder::new_current_thread().enable_all().build().context("no runtime for the observer")?;
-    let observed = runtime.block_on(observe(settings.clone(), publisher, shutdown.clone()));
+    let observed = runtime.block_on((readers.observe)(settings.clone(), publisher, shutdown.clone()));
     shutdown.trigger();
     // Tasks that still block must not keep the process.
     runtime.shutdown_background();
@@ -65,6 +74,7 @@ pub fn run(
 fn show(
     settings: &Settings,
     reports: Subscription,
+    configuration: ReadConfiguration,
     shutdown: Shutdown,
 ) -> anyhow::Result<(Addresses, JoinHandle<()>)> {
     let runtime =
@@ -80,7 +90,7 @@ fn show(
             };
             let addresses = Addresses { metrics: listeners.metrics_address, web: listeners.web_address };
             if bound.send(Ok(addresses)).is_ok() {
-                let faces = Arc::new(Faces::new(&settings, reports, shutdown.clone()));
+                let faces = Arc::new(Faces::new(&settings, reports, configuration, shutdown.clone()));
                 listeners.serve(faces, shutdown).await;
             }
         });
@@ -130,6 +140,10 @@ mod tests {
         Box::pin(async { Err(failure::Failure::access("needs CAP_BPF").into()) })
     }
 
+    fn readers(observe: Observe) -> Readers {
+        Readers { observe, configuration: |_| Box::pin(async { crate::api::Configuration::default() }) }
+    }
+
     fn settings(directory: &tempfile::TempDir, name: &str) -> Settings {
         let listen = Some("127.0.0.1:0".parse().unwrap());
         let socket = Some(directory.path().join(name).to_str().unwrap().to_owned());
@@ -142,23 +156,25 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let here = settings(&directory, "a.sock");
 
-        let error = connect_or_start(reporting, &here, false, |_| panic!("not started")).await.unwrap_err();
+        let error =
+            connect_or_start(readers(reporting), &here, false, |_| panic!("not started")).await.unwrap_err();
         assert_eq!(failure::status(&error).code(), 3);
 
-        let error = connect_or_start(failing, &here, true, |_| ()).await.unwrap_err();
+        let error = connect_or_start(readers(failing), &here, true, |_| ()).await.unwrap_err();
         assert_eq!(error.to_string(), "needs CAP_BPF");
 
         let mut said = String::new();
-        let mut first = connect_or_start(reporting, &here, true, |line| said.push_str(line)).await.unwrap();
+        let mut first =
+            connect_or_start(readers(reporting), &here, true, |line| said.push_str(line)).await.unwrap();
         assert!(said.contains("starting one inside this command"), "{said}");
         assert_eq!(first.client.top().await.unwrap().flows.flows.len(), 3);
 
-        let second = connect_or_start(failing, &here, true, |_| panic!("one runs")).await.unwrap();
+        let second = connect_or_start(readers(failing), &here, true, |_| panic!("one runs")).await.unwrap();
         assert!(second.inside.is_none());
 
         // Another socket, the same namespace: refused by the lock, before anything is bound.
         let elsewhere = settings(&directory, "b.sock");
-        let error = connect_or_start(reporting, &elsewhere, true, |_| ()).await.unwrap_err();
+        let error = connect_or_start(readers(reporting), &elsewhere, true, |_| ()).await.unwrap_err();
         assert!(error.to_string().contains(&format!("pid {}", std::process::id())), "{error:#}");
         assert!(!elsewhere.socket.exists());
 
@@ -174,7 +190,8 @@ mod tests {
         let mut settings = settings(&directory, "c.sock");
         settings.metrics_listen = taken.local_addr().unwrap();
         let (_, receiver) = publication::channel(crate::api::made_up::report());
-        let error = show(&settings, receiver, Shutdown::default()).unwrap_err();
+        let error =
+            show(&settings, receiver, readers(failing).configuration, Shutdown::default()).unwrap_err();
         assert_eq!(failure::status(&error).code(), 2);
         assert!(error.to_string().starts_with("--metrics-listen 127.0.0.1:"), "{error:#}");
     }

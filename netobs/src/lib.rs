@@ -13,6 +13,7 @@ pub mod collector;
 pub mod daemon;
 pub mod doctor;
 pub mod evidence;
+pub mod explain;
 pub mod export;
 pub mod failure;
 pub mod flow;

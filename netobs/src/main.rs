@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
-use netobs::{agent, cli, kernel};
+use netobs::{agent, cli, daemon, kernel};
 
 fn main() -> ExitCode {
-    cli::main(cli::Engine { observe: agent::observe, cleanup: kernel::cleanup })
+    cli::main(cli::Engine {
+        readers: daemon::Readers { observe: agent::observe, configuration: agent::configuration },
+        cleanup: kernel::cleanup,
+    })
 }

@@ -1,6 +1,7 @@
 //! Wiring: sources of facts, the kernel side and the collector → a report a tick.
 
 mod cluster;
+mod configuration;
 mod conntrack;
 mod drops;
 mod elsewhere;
@@ -28,6 +29,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at},
 };
 
+pub use self::configuration::configuration;
 use self::observer::Observer;
 use crate::{
     failure,

@@ -47,7 +47,7 @@ pub(super) fn map(report: &Report) -> anyhow::Result<Bytes> {
     json(&crate::map::build(report))
 }
 
-fn json(document: &impl Serialize) -> anyhow::Result<Bytes> {
+pub(super) fn json(document: &impl Serialize) -> anyhow::Result<Bytes> {
     let mut text = serde_json::to_vec(document)?;
     text.push(b'\n');
     Ok(text.into())

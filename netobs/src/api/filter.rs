@@ -106,18 +106,10 @@ struct Selected {
     address: Option<IpAddr>,
 }
 
-/// Shorter beginnings of an id mean too many.
-const UID_PREFIX: usize = 4;
-
 impl Selected {
     fn of(selector: &str, endpoints: &[EndpointRow]) -> Self {
-        let means = |one: &&EndpointRow| {
-            let by_uid = selector.split_once('/').is_some_and(|(kind, prefix)| {
-                kind == one.kind.name() && prefix.len() >= UID_PREFIX && is_uid(one, prefix)
-            });
-            *one.id == *selector || *one.name == *selector || by_uid
-        };
-        let mut ids: BTreeSet<_> = endpoints.iter().filter(means).map(|one| Arc::clone(&one.id)).collect();
+        let means = endpoints.iter().filter(|one| one.is(selector));
+        let mut ids: BTreeSet<_> = means.map(|one| Arc::clone(&one.id)).collect();
         ids.insert(selector.into());
         let service = selector.strip_prefix("service/").map(str::to_owned);
         Self { ids, service, address: selector.parse().ok() }
@@ -134,13 +126,8 @@ impl Selected {
     }
 }
 
-fn is_uid(one: &EndpointRow, prefix: &str) -> bool {
-    one.uid.as_deref().is_some_and(|uid| uid.starts_with(prefix))
-        || one.containers.iter().any(|container| container.id.starts_with(prefix))
-}
-
 /// Percent-encoding of everything but RFC 3986's unreserved characters.
-fn escape(into: &mut String, value: &str) {
+pub(super) fn escape(into: &mut String, value: &str) {
     for &byte in value.as_bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {

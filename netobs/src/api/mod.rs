@@ -1,8 +1,9 @@
-//! Reports → HTTP on loopback, on the metrics port and on the local socket. Reads reports and nothing else.
+//! Reports → HTTP on loopback, on the metrics port and on the local socket. Reads reports and, for an explanation, what is configured; nothing else.
 
 mod cache;
 mod condition;
 mod documents;
+mod explain;
 mod filter;
 mod follow;
 mod listen;
@@ -18,6 +19,7 @@ mod state;
 mod tests;
 
 pub use condition::{Condition, Conditions};
+pub use explain::{Configuration, ExplainQuery, ReadConfiguration};
 pub use filter::{AddressFilter, FlowFilter};
 pub use listen::Listeners;
 pub use pulse::{Pulse, State};

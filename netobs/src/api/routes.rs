@@ -15,7 +15,12 @@ use axum::{
 };
 use bytes::Bytes;
 
-use super::{filter::FlowFilter, pulse, state::Faces};
+use super::{
+    explain::{ExplainQuery, Refused},
+    filter::FlowFilter,
+    pulse,
+    state::Faces,
+};
 use crate::{export::Format, failure::flatten};
 
 /// Longer addresses are refused: the longest filter has a tenth of it.
@@ -54,6 +59,7 @@ fn api() -> Router<Arc<Faces>> {
         .route("/api/v1/flows/follow", get(follow))
         .route("/api/v1/map", get(map))
         .route("/api/v1/drops", get(drops))
+        .route("/api/v1/explain", get(explain))
         .route("/api/v1/status", get(status))
         .fallback(not_found)
 }
@@ -65,6 +71,7 @@ async fn front() -> &'static str {
      /api/v1/flows/follow  one line for each conversation that changes; the same filters\n\
      /api/v1/map           who hangs where on this host, and what flows between them\n\
      /api/v1/drops         packets the kernel dropped: who to whom, why, and where they were seen last\n\
+     /api/v1/explain       why A does or does not reach B; ?source= &destination=\n\
      /api/v1/status        what the agent sees of this host, and what it does not\n\
      /healthz  /readyz     is it alive, has it begun to observe\n\n\
      Metrics are on a port of their own (--metrics-listen). `netobs top` shows the same on a terminal.\n"
@@ -121,6 +128,18 @@ async fn flows(State(faces): Shared, query: Result<Query<FlowFilter>, QueryRejec
     match query {
         Ok(Query(filter)) => body("application/json", faces.flows(filter).await),
         Err(rejection) => refused(&rejection),
+    }
+}
+
+async fn explain(State(faces): Shared, query: Result<Query<ExplainQuery>, QueryRejection>) -> Response {
+    let query = match query {
+        Ok(Query(query)) => query,
+        Err(rejection) => return refused(&rejection),
+    };
+    match faces.explain(query).await {
+        Ok(bytes) => body("application/json", Ok(bytes)),
+        Err(Refused::Question(line)) => plain(StatusCode::BAD_REQUEST, &flatten(&line)),
+        Err(Refused::Failed(error)) => body("application/json", Err(error)),
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use super::{
     cache::Cache,
     documents,
+    explain::{ExplainQuery, ReadConfiguration, Refused},
     filter::FlowFilter,
     pulse::{Pulse, State},
 };
@@ -28,6 +29,9 @@ const FOLLOWERS: usize = 16;
 /// Answers that are made for one asker alone (filtered flows) at once: the rest waits its turn.
 const RENDERERS: usize = 2;
 
+/// Explanations at once: each reads the configuration of three stacks.
+const EXPLAINERS: usize = 1;
+
 /// Everything the agent's faces show, made of reports alone.
 #[derive(Debug)]
 pub struct Faces {
@@ -44,12 +48,19 @@ pub struct Faces {
     classic: Cache,
     followers: Arc<Semaphore>,
     renderers: Semaphore,
+    explainers: Semaphore,
+    configuration: ReadConfiguration,
 }
 
 impl Faces {
-    /// The faces of the agent that sends these reports.
+    /// The faces of the agent that sends these reports and reads what is configured.
     #[must_use]
-    pub fn new(settings: &Settings, reports: Subscription, shutdown: Shutdown) -> Self {
+    pub fn new(
+        settings: &Settings,
+        reports: Subscription,
+        configuration: ReadConfiguration,
+        shutdown: Shutdown,
+    ) -> Self {
         Self {
             reports,
             shutdown,
@@ -64,6 +75,8 @@ impl Faces {
             classic: Cache::default(),
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
             renderers: Semaphore::new(RENDERERS),
+            explainers: Semaphore::new(EXPLAINERS),
+            configuration,
         }
     }
 
@@ -130,6 +143,12 @@ impl Faces {
         }
         let _turn = self.renderers.acquire().await?;
         tokio::task::spawn_blocking(move || documents::flows(&report, &filter)).await?
+    }
+
+    pub(super) async fn explain(&self, query: ExplainQuery) -> Result<Bytes, Refused> {
+        let _turn = self.explainers.acquire().await.map_err(|error| Refused::Failed(error.into()))?;
+        let report = self.reports.with_flows().await.map_err(Refused::Failed)?;
+        query.answer(&report, self.configuration).await
     }
 
     /// A stream of changes, unless too many are being served.

@@ -28,7 +28,7 @@ pub(super) fn run(engine: Engine, cli: &Cli, arguments: &AgentArgs) -> anyhow::R
     let shutdown = Shutdown::default();
     // Before anything is attached: a signal during start-up must not leave filters behind.
     shutdown.on_signals()?;
-    daemon::run(engine.observe, &settings, &shutdown, |addresses| {
+    daemon::run(engine.readers, &settings, &shutdown, |addresses| {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             metrics = %format_args!("http://{}/metrics", addresses.metrics),

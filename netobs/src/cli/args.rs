@@ -44,6 +44,8 @@ pub enum Command {
     Flows(FlowsArgs),
     /// Show packets the kernel dropped: who to whom, why, and where they were seen last
     Drops(DropsArgs),
+    /// Say why A does or does not reach B: verdict, evidence, last hop, causes, what to do
+    Explain(ExplainArgs),
     /// Draw this host: who hangs where, and what flows between them
     Map(MapArgs),
     /// Say what this kernel, these privileges and these sockets allow, what is missing, and what to do
@@ -185,6 +187,22 @@ pub struct DropsArgs {
     pub follow: bool,
 }
 
+/// `netobs explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// Who wants to reach somebody: host, container/NAME or an id's beginning, pod/NAMESPACE/NAME, vm/NAME, an address
+    #[arg(value_name = "A")]
+    pub source: String,
+
+    /// Whom: the same, or service/NAMESPACE/NAME, node/NAME; an IPv6 address with a port goes in square brackets
+    #[arg(value_name = "B[:PORT]")]
+    pub destination: String,
+
+    /// How it is printed; markdown is ready for a ticket
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: PageOutput,
+}
+
 /// `netobs map`.
 #[derive(Args, Debug)]
 pub struct MapArgs {
@@ -237,6 +255,18 @@ pub enum StreamOutput {
     Json,
     /// One object a line for each row
     Jsonl,
+}
+
+/// How a page is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PageOutput {
+    /// For people
+    #[default]
+    Table,
+    /// One object, schema netobs/v1
+    Json,
+    /// For a ticket
+    Markdown,
 }
 
 /// How the map is drawn.

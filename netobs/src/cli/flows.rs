@@ -48,7 +48,7 @@ pub(super) fn run(engine: Engine, cli: &Cli, arguments: &FlowsArgs) -> anyhow::R
     wait(async {
         let may_start = may_observe(environment::read().capabilities);
         let mut connected = tokio::select! {
-            connected = connect_or_start(engine.observe, &settings, may_start, output::note) => connected?,
+            connected = connect_or_start(engine.readers, &settings, may_start, output::note) => connected?,
             () = shutdown.wait() => return Ok(()),
         };
         let followed = follow(&connected, &query, lines, &shutdown).await;

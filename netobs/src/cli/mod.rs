@@ -8,6 +8,7 @@ mod docs;
 mod doctor;
 mod drops;
 mod endpoints;
+mod explain;
 mod flows;
 mod logging;
 mod map;
@@ -23,7 +24,7 @@ pub use args::{Cli, Command};
 
 use self::args::agent_socket;
 use crate::{
-    daemon::Observe,
+    daemon::Readers,
     failure::{Failure, Status, one_line, status},
     settings::{Layer, Settings},
     shutdown::Shutdown,
@@ -32,8 +33,8 @@ use crate::{
 /// The parts of the agent the commands start but do not know.
 #[derive(Clone, Copy)]
 pub struct Engine {
-    /// Observes this host.
-    pub observe: Observe,
+    /// Read the world for an agent.
+    pub readers: Readers,
     /// Removes what is netobs's on this host, and says what it was.
     pub cleanup: fn() -> anyhow::Result<Vec<String>>,
 }
@@ -75,6 +76,7 @@ fn run(engine: Engine, cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Flows(arguments) => flows::run(engine, cli, arguments)?,
         Command::Drops(arguments) => drops::run(cli, arguments)?,
         Command::Map(arguments) => map::run(cli, arguments)?,
+        Command::Explain(arguments) => return explain::run(engine, cli, arguments),
         Command::Doctor(arguments) => return doctor::run(cli, arguments),
         Command::Cleanup => cleanup::run(engine, cli)?,
         Command::Completions { shell } => completions(*shell)?,

@@ -29,7 +29,7 @@ pub(super) fn run(engine: Engine, cli: &Cli, arguments: &TopArgs) -> anyhow::Res
     wait(async {
         let may_start = may_observe(environment::read().capabilities);
         let mut connected = tokio::select! {
-            connected = connect_or_start(engine.observe, &settings, may_start, output::note) => connected?,
+            connected = connect_or_start(engine.readers, &settings, may_start, output::note) => connected?,
             () = shutdown.wait() => return Ok(()),
         };
         let shown = if once {

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::{Client, NoAgent};
 use crate::{
-    daemon::{self, Observe},
+    daemon::{self, Readers},
     failure::Failure,
     settings::Settings,
     shutdown::Shutdown,
@@ -47,7 +47,7 @@ pub struct Inside {
 /// # Errors
 /// If nobody answers and no agent can be started, or the agent that answers may not be asked.
 pub async fn connect_or_start(
-    observe: Observe,
+    readers: Readers,
     settings: &Settings,
     may_start: bool,
     say: impl FnOnce(&str),
@@ -72,7 +72,7 @@ pub async fn connect_or_start(
         "no agent answers at {}: starting one inside this command, which serves that socket until it ends",
         settings.socket.display()
     ));
-    let mut inside = Inside::start(observe, settings.clone())?;
+    let mut inside = Inside::start(readers, settings.clone())?;
     let begun = Instant::now();
     while !client.is_ready().await {
         if inside.is_over() {
@@ -88,10 +88,10 @@ pub async fn connect_or_start(
 }
 
 impl Inside {
-    fn start(observe: Observe, settings: Settings) -> anyhow::Result<Self> {
+    fn start(readers: Readers, settings: Settings) -> anyhow::Result<Self> {
         let shutdown = Shutdown::default();
         let stop = shutdown.clone();
-        let agent = move || daemon::run(observe, &settings, &stop, |_| ());
+        let agent = move || daemon::run(readers, &settings, &stop, |_| ());
         let thread = thread::Builder::new()
             .name("agent".to_owned())
             .spawn(agent)

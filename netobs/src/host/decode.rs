@@ -6,12 +6,17 @@
 mod address;
 mod link;
 mod neighbour;
+mod port;
 mod route;
+mod rule;
 
 use netlink_packet_core::{NlaBuffer, NlasIterator};
 
 use super::{
-    facts::{Address, FdbEntry, FdbKey, Link, Neighbour, NeighbourState, Route},
+    facts::{
+        Address, FdbEntry, FdbKey, Link, Neighbour, NeighbourState, Route,
+        stack::{PortState, RoutingRule},
+    },
     netlink::Message,
 };
 
@@ -19,7 +24,9 @@ pub use self::{
     address::address,
     link::{link, stats},
     neighbour::neighbour,
+    port::port,
     route::routes,
+    rule::rule,
 };
 
 /// What one message says.
@@ -103,6 +110,22 @@ pub fn change(message: Message<'_>) -> Result<Change, Malformed> {
 /// The message cannot be read.
 pub fn dumped_link(message: Message<'_>) -> Result<Option<Link>, Malformed> {
     if message.kind == libc::RTM_NEWLINK { link(message.payload) } else { Ok(None) }
+}
+
+/// A port of a link dump.
+///
+/// # Errors
+/// The message cannot be read.
+pub fn dumped_port(message: Message<'_>) -> Result<Option<(u32, PortState)>, Malformed> {
+    if message.kind == libc::RTM_NEWLINK { port(message.payload) } else { Ok(None) }
+}
+
+/// A rule of a dump of policy routing.
+///
+/// # Errors
+/// The message cannot be read.
+pub fn dumped_rule(message: Message<'_>) -> Result<Option<RoutingRule>, Malformed> {
+    if message.kind == libc::RTM_NEWRULE { rule(message.payload) } else { Ok(None) }
 }
 
 /// An address of an address dump.

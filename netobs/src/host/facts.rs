@@ -6,6 +6,7 @@ mod height;
 mod link;
 pub mod nat_rules;
 mod query;
+pub mod stack;
 mod tap;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
@@ -13,7 +14,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 pub use self::{
     apply::{HostEvent, Tables},
     entry::{Address, AddressScope, FdbEntry, FdbKey, Neighbour, NeighbourState, Route, RouteKind, table},
-    link::{Link, LinkCounters, LinkKind, Vxlan},
+    link::{Link, LinkCounters, LinkKind, OuterDf, Vxlan},
     tap::TapDevice,
 };
 

@@ -15,7 +15,7 @@ use std::{
 
 pub use self::{
     identifier::identifier,
-    inside::{InnerError, InnerFacts, inner_facts},
+    inside::{InnerError, InnerFacts, inner_facts, within},
     scan::{NamedNamespace, NamespaceProcess, named, scan},
 };
 

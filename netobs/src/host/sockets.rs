@@ -73,8 +73,8 @@ fn parse(line: &str) -> Option<(SocketAddr, SocketAddr, u64)> {
     Some((end(fields.get(1)?)?, end(fields.get(2)?)?, fields.get(9)?.parse().ok()?))
 }
 
-/// `0100007F:1F90`: 32-bit words of the address as this machine stores them, the port in network order.
-fn end(text: &str) -> Option<SocketAddr> {
+/// An end as the kernel prints it, `0100007F:1F90`: 32-bit words of the address as this machine stores them, the port in network order.
+pub(super) fn end(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.split_once(':')?;
     let word =
         |at: usize| Some(u32::from_str_radix(address.get(at * 8..at * 8 + 8)?, 16).ok()?.to_ne_bytes());

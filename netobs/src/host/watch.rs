@@ -13,6 +13,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
+pub(super) use self::dumps::facts;
 use self::taken::Taken;
 use super::{
     decode,

@@ -147,7 +147,7 @@ fn lines(text: &[String]) -> String {
 }
 
 /// A text that means nothing but itself.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     while let Some(one) = characters.next() {

@@ -17,4 +17,5 @@ pub use build::build;
 pub use document::{MapDocument, MapEdge, MapNode};
 pub use dot::dot;
 pub use fold::fold;
+pub(crate) use mermaid::escaped;
 pub use mermaid::mermaid;

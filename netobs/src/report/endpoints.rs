@@ -36,6 +36,30 @@ pub struct EndpointRow {
     pub containers: Vec<ContainerRow>,
 }
 
+/// Shorter beginnings of an id mean too many.
+const UID_PREFIX: usize = 4;
+
+impl EndpointRow {
+    /// Whether a selector means it: its id, its name, its kind and the beginning of its uid or of a container's id.
+    #[must_use]
+    pub fn is(&self, selector: &str) -> bool {
+        let by_uid = selector.split_once('/').is_some_and(|(kind, prefix)| {
+            kind == self.kind.name() && prefix.len() >= UID_PREFIX && self.is_uid(prefix)
+        });
+        *self.id == *selector || *self.name == *selector || by_uid
+    }
+
+    fn is_uid(&self, prefix: &str) -> bool {
+        self.uid.as_deref().is_some_and(|uid| uid.starts_with(prefix))
+            || self.containers.iter().any(|container| container.id.starts_with(prefix))
+    }
+
+    /// Its addresses, interface by interface.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.interfaces.iter().flat_map(|one| one.addresses.iter().copied())
+    }
+}
+
 /// An interface of an endpoint, by its host-side device where it has one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InterfaceRow {

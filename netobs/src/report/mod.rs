@@ -2,6 +2,7 @@
 
 mod drops;
 mod endpoints;
+mod explain;
 mod flows;
 mod health;
 mod histogram;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use drops::{DROP_REASONS, DropClass, DropHop, DropRow, DropsDocument, OTHER_REASON};
 pub use endpoints::{ContainerRow, EndpointRow, InterfaceRow};
+pub use explain::{AskedSide, Cause, CauseName, Confidence, Explanation};
 pub use flows::{
     Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Overlay, Party, SocketProcess,
     Tcp, TcpState,

@@ -5,6 +5,7 @@
 pub mod columns;
 pub mod drops;
 pub mod endpoints;
+pub mod explain;
 pub mod flows;
 pub mod grid;
 pub mod hops;
@@ -12,12 +13,15 @@ pub mod look;
 pub mod names;
 pub mod plan;
 pub mod text;
+pub mod ticket;
 pub mod tone;
 pub mod units;
 pub mod ways;
 
 pub use drops::drops;
 pub use endpoints::endpoints;
+pub use explain::explain;
 pub use flows::flows;
 pub use look::Look;
+pub use ticket::ticket;
 pub use ways::{flow_and_hops, flows_and_hops};

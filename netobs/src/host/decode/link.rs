@@ -3,12 +3,12 @@
 use netlink_packet_core::{Parseable, ParseableParametrized};
 use netlink_packet_route::{
     AddressFamily,
-    link::{InfoVlan, InfoVxlan, LinkAttribute, LinkFlags, LinkHeader, Stats64},
+    link::{InfoVlan, InfoVxlan, LinkAttribute, LinkFlags, LinkHeader, Stats64, VxlanDf},
     stats::StatsHeader,
 };
 
 use super::{
-    super::facts::{Link, LinkCounters, LinkKind, Vxlan},
+    super::facts::{Link, LinkCounters, LinkKind, OuterDf, Vxlan},
     Malformed, attributes, mac, text,
 };
 
@@ -171,6 +171,8 @@ fn vxlan(data: &[u8]) -> Vxlan {
             Ok(InfoVxlan::Local6(address)) => vxlan.local = Some(address.into()),
             Ok(InfoVxlan::Group(address)) => vxlan.group = Some(address.into()),
             Ok(InfoVxlan::Group6(address)) => vxlan.group = Some(address.into()),
+            Ok(InfoVxlan::Df(VxlanDf::Set)) => vxlan.outer_df = OuterDf::Set,
+            Ok(InfoVxlan::Df(VxlanDf::Inherit)) => vxlan.outer_df = OuterDf::Inherit,
             _ => {}
         }
     }
@@ -254,6 +256,7 @@ pub(super) mod tests {
                 lower: Some(2),
                 local: Some("198.51.100.1".parse().unwrap()),
                 group: Some("ff0e::100".parse().unwrap()),
+                outer_df: OuterDf::Unset,
             })
         );
     }

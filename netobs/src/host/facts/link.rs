@@ -67,6 +67,20 @@ pub struct Vxlan {
     pub local: Option<IpAddr>,
     /// Destination of unknown and broadcast frames: a multicast group or the only peer.
     pub group: Option<IpAddr>,
+    /// Whether routers may cut outer packets in pieces.
+    pub outer_df: OuterDf,
+}
+
+/// What outer packets say of being cut in pieces (`IFLA_VXLAN_DF`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OuterDf {
+    /// They may be.
+    #[default]
+    Unset,
+    /// They may not.
+    Set,
+    /// As the packet inside says.
+    Inherit,
 }
 
 /// An interface's own counters (`IFLA_STATS64`). `ground-truth` in the documentation says how they relate

@@ -72,18 +72,39 @@ impl From<std::io::Error> for InnerError {
     }
 }
 
-/// Reads a namespace by its file: `/proc/PID/ns/net`, or the one that keeps it ([`super::named`]). A thread
-/// of its own enters it and ends there; no other thread ever leaves its namespace.
+/// Reads a namespace by its file: `/proc/PID/ns/net`, or the one that keeps it ([`super::named`]).
 ///
 /// # Errors
 /// See [`InnerError`].
 pub async fn inner_facts(namespace: &Path) -> Result<InnerFacts, InnerError> {
+    within(namespace, async |inode, own| {
+        let links = dump(NETLINK_ROUTE, libc::RTM_GETLINK, &[0; 16], decode::dumped_link).await;
+        let addresses = dump(NETLINK_ROUTE, libc::RTM_GETADDR, &[0; 8], decode::dumped_address).await;
+        Ok(InnerFacts {
+            inode,
+            outside: super::identifier(&own).map_err(InnerError::Failed)?,
+            links: links.map_err(InnerError::Failed)?.entries,
+            addresses: addresses.map_err(InnerError::Failed)?.entries,
+        })
+    })
+    .await
+}
+
+/// Runs a reader in a namespace, given by its file. A thread of its own enters it and ends there; no other thread ever
+/// leaves its namespace. The reader is given the namespace's inode and the file of ours.
+///
+/// # Errors
+/// See [`InnerError`].
+pub async fn within<T: Send + 'static>(
+    namespace: &Path,
+    read: impl AsyncFnOnce(u64, File) -> Result<T, InnerError> + Send + 'static,
+) -> Result<T, InnerError> {
     let file = File::open(namespace)?;
     let own = File::open("/proc/thread-self/ns/net")?;
     let (answer, answered) = oneshot::channel();
     let reader = std::thread::Builder::new().name("netobs-netns".into()).spawn(move || {
         // The asker may have stopped waiting; then there is nobody to tell.
-        drop(answer.send(inside(&file, &own)));
+        drop(answer.send(enter(&file, own, read)));
     })?;
     match tokio::time::timeout(PATIENCE, answered).await {
         // It has answered and only ends now: after this no thread of ours is left in there.
@@ -94,21 +115,16 @@ pub async fn inner_facts(namespace: &Path) -> Result<InnerFacts, InnerError> {
     }
 }
 
-fn inside(file: &File, own: &File) -> Result<InnerFacts, InnerError> {
+fn enter<T>(
+    file: &File,
+    own: File,
+    read: impl AsyncFnOnce(u64, File) -> Result<T, InnerError>,
+) -> Result<T, InnerError> {
     let inode = file.metadata()?.ino();
     setns(file, CloneFlags::CLONE_NEWNET)?;
     // Sockets keep the namespace they are made in; a runtime of one thread makes them on this one.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let links = dump(NETLINK_ROUTE, libc::RTM_GETLINK, &[0; 16], decode::dumped_link).await;
-        let addresses = dump(NETLINK_ROUTE, libc::RTM_GETADDR, &[0; 8], decode::dumped_address).await;
-        Ok(InnerFacts {
-            inode,
-            outside: super::identifier(own).map_err(InnerError::Failed)?,
-            links: links.map_err(InnerError::Failed)?.entries,
-            addresses: addresses.map_err(InnerError::Failed)?.entries,
-        })
-    })
+    runtime.block_on(read(inode, own))
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub(super) struct Routes {
     pub(super) interrupted: bool,
 }
 
-pub(super) async fn facts(health: &WatchHealth) -> anyhow::Result<Facts> {
+pub(in crate::host) async fn facts(health: &WatchHealth) -> anyhow::Result<Facts> {
     let found = all_but_routes(health).await?;
     let routes = routes().await?;
     health.undecoded(routes.undecoded);

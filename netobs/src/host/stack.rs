@@ -1,0 +1,104 @@
+//! A network namespace → everything it is configured with, for a question that somebody asks now.
+
+use std::path::Path;
+
+use netlink_sys::protocols::NETLINK_ROUTE;
+
+use super::{
+    decode,
+    facts::{Facts, stack::Stack},
+    health::WatchHealth,
+    listeners,
+    namespaces::{self, InnerError},
+    netlink::dump,
+    sysctl, watch,
+};
+
+/// Settings of the whole stack.
+const SETTINGS: [&str; 8] = [
+    "net.ipv4.ip_forward",
+    "net.ipv6.conf.all.forwarding",
+    "net.ipv4.conf.all.rp_filter",
+    "net.ipv4.conf.all.accept_local",
+    "net.bridge.bridge-nf-call-iptables",
+    "net.bridge.bridge-nf-call-ip6tables",
+    "net.netfilter.nf_conntrack_count",
+    "net.netfilter.nf_conntrack_max",
+];
+/// Settings of each interface, between its family and its name, and after it.
+const OF_INTERFACES: [(&str, &str); 4] =
+    [("ipv4", "rp_filter"), ("ipv4", "forwarding"), ("ipv4", "proxy_arp"), ("ipv6", "forwarding")];
+/// Interfaces whose settings are read: a thousand cost some milliseconds.
+const INTERFACES: usize = 1_024;
+
+/// Reads the calling thread's namespace. What cannot be read is said in [`Stack::unread`].
+pub async fn read() -> Stack {
+    let mut stack = Stack {
+        inode: namespaces::inode(Path::new("/proc/thread-self/ns/net")).unwrap_or_default(),
+        ..Stack::default()
+    };
+    match watch::facts(&WatchHealth::default()).await {
+        Ok(facts) => stack.facts = facts,
+        Err(error) => stack.unread.push(format!("links, addresses, routes and neighbours: {error:#}")),
+    }
+    match dump(NETLINK_ROUTE, libc::RTM_GETLINK, &[0; 16], decode::dumped_port).await {
+        Ok(dumped) => stack.ports = dumped.entries.into_iter().collect(),
+        Err(error) => stack.unread.push(format!("ports of bridges: {error:#}")),
+    }
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let mut fixed = [0; 12];
+        fixed[0] = family as u8;
+        match dump(NETLINK_ROUTE, libc::RTM_GETRULE, &fixed, decode::dumped_rule).await {
+            Ok(dumped) => stack.rules.extend(dumped.entries),
+            Err(error) => stack.unread.push(format!("rules of policy routing: {error:#}")),
+        }
+    }
+    stack.rules.sort_by_key(|rule| rule.priority);
+    settings(&mut stack);
+    stack.listeners = listeners::read();
+    stack
+}
+
+/// Reads a namespace by its file.
+///
+/// # Errors
+/// It is gone, or may not be entered.
+pub async fn read_in(namespace: &Path) -> Result<Stack, InnerError> {
+    namespaces::within(namespace, async |_, _| Ok(read().await)).await
+}
+
+fn settings(stack: &mut Stack) {
+    let Stack { facts: Facts { links, .. }, sysctls, unread, .. } = stack;
+    let mut note = |name: String, value: Option<String>| drop(value.map(|value| sysctls.insert(name, value)));
+    for name in SETTINGS {
+        note(name.into(), sysctl::read(name));
+    }
+    for link in links.values().take(INTERFACES) {
+        for (family, setting) in OF_INTERFACES {
+            let value = sysctl::of_interface(family, &link.name, setting);
+            note(format!("net.{family}.conf.{}.{setting}", link.name), value);
+        }
+    }
+    if links.len() > INTERFACES {
+        unread.push(format!("settings of {} of {} interfaces", links.len() - INTERFACES, links.len()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::facts::{LinkKind, stack::Way};
+
+    #[tokio::test]
+    async fn the_own_stack_is_read_whole() {
+        let stack = read().await;
+        assert_eq!(stack.inode, namespaces::own_namespace().unwrap());
+        assert!(stack.facts.links.values().any(|link| link.kind == LinkKind::Loopback));
+        assert!(stack.sysctl("net.ipv4.ip_forward").is_some());
+        assert!(stack.sysctl("net.ipv4.conf.lo.rp_filter").is_some());
+        assert!(stack.rules.iter().any(|rule| !rule.v6 && rule.priority == 0), "the local table's");
+        let loopback = Way { source: None, destination: "127.0.0.1".parse().unwrap(), iif: None };
+        let route = stack.route(loopback).unwrap();
+        assert_eq!(stack.name(route.link.unwrap()), Some("lo"));
+    }
+}
