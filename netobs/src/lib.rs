@@ -20,6 +20,7 @@ pub mod flow;
 pub mod host;
 pub mod identity;
 pub mod instance;
+pub mod journal;
 pub mod kernel;
 pub mod map;
 pub mod path;

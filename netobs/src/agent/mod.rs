@@ -9,6 +9,7 @@ mod first_processes;
 mod hidden;
 mod inside;
 mod interfaces;
+mod journal;
 mod links;
 mod names;
 mod observer;

@@ -15,6 +15,7 @@ use super::{
     drops, elsewhere,
     hidden::Hidden,
     inside::Inside,
+    journal,
     placement::Placed,
     processes, publish,
     seen::{self, Seen},
@@ -61,6 +62,7 @@ pub(super) struct Observer {
     pub(super) owners: Result<(), Arc<str>>,
     pub(super) drops: drops::Watch,
     sockets: Sockets,
+    pub(super) journal: journal::Watch,
     drain: Drain,
     pub(super) facts: Facts,
     pub(super) uplinks: BTreeSet<u32>,
@@ -140,6 +142,7 @@ impl Observer {
             owners,
             drops,
             sockets: Sockets::new(),
+            journal: journal::Watch::default(),
             drain: Drain::default(),
             facts: Facts::default(),
             uplinks: BTreeSet::new(),
@@ -194,6 +197,7 @@ impl Observer {
     pub(super) fn host_changed(&mut self, events: impl Iterator<Item = HostEvent>) -> bool {
         let mut matters = false;
         for event in events {
+            self.journal.host(&event, &self.facts, Timestamp::now());
             self.facts.apply(&event);
             match &event {
                 HostEvent::Synced(_) => (self.synced, matters) = (true, true),
@@ -429,13 +433,17 @@ impl Observer {
         }
         let dropped = self.collector.drop_rows(&names, clock);
         let totals = self.collector.totals(&names);
+        self.journal.verdicts(self.collector.take_changes(), &names, clock.wall);
+        self.journal.drops(&dropped, clock);
+        self.journal.settings(&self.facts, clock.wall);
+        let journal = self.journal.shown();
         self.collector.flows.close_tick();
         // Without the interfaces' own counters there is nothing to compare with, and the rest goes on.
         let counted = counted.unwrap_or_default();
         publish::baselines(&mut self.placed, &self.collector, &self.facts, &counted);
         let health = publish::health(self, tracker.state(), &self.drain, &counted);
         self.tick_seconds = began.elapsed().as_secs_f64();
-        Ok(publish::report(self, &hidden, (clock.wall, interval), (flows, dropped), totals, health))
+        Ok(publish::report(self, &hidden, (clock.wall, interval), (flows, dropped, journal), totals, health))
     }
 }
 

@@ -19,8 +19,8 @@ use crate::{
     },
     kernel::Drain,
     report::{
-        ConntrackUse, DropRow, FlowRow, Health, InterfaceCounts, InterfaceState, MapUse, Report, SourceState,
-        Totals, Unseen,
+        ConntrackUse, DropRow, FlowRow, Health, InterfaceCounts, InterfaceState, MapUse, Report, Shown,
+        SourceState, Totals, Unseen,
     },
     runtime::{facts::RuntimeState, guests::read::LibvirtState},
     settings::CriSocket,
@@ -252,7 +252,7 @@ pub(super) fn report(
     observer: &Observer,
     hidden: &HashSet<EndpointId>,
     (time, interval): (Timestamp, Duration),
-    (flows, drops): (Option<Vec<Arc<FlowRow>>>, Vec<DropRow>),
+    (flows, drops, journal): (Option<Vec<Arc<FlowRow>>>, Vec<DropRow>, Arc<Shown>),
     totals: Totals,
     health: Health,
 ) -> Report {
@@ -269,6 +269,7 @@ pub(super) fn report(
         lists_flows: flows.is_some(),
         flows: flows.unwrap_or_default(),
         drops,
+        journal,
         totals,
         health,
     }

@@ -1,6 +1,7 @@
 //! Reports → JSON bodies, without copying rows first.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::filter::FlowFilter;
@@ -35,6 +36,11 @@ pub(super) fn endpoints(report: &Report) -> anyhow::Result<Bytes> {
 /// `/api/v1/drops`.
 pub(super) fn drops(report: &Report) -> anyhow::Result<Bytes> {
     json(&report.drops_document())
+}
+
+/// `/api/v1/events`.
+pub(super) fn events(report: &Report, since: Option<Timestamp>) -> anyhow::Result<Bytes> {
+    json(&report.events_document(since))
 }
 
 /// `/api/v1/status`.

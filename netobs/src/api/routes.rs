@@ -14,6 +14,8 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Deserialize;
 
 use super::{
     explain::{ExplainQuery, Refused},
@@ -59,6 +61,7 @@ fn api() -> Router<Arc<Faces>> {
         .route("/api/v1/flows/follow", get(follow))
         .route("/api/v1/map", get(map))
         .route("/api/v1/drops", get(drops))
+        .route("/api/v1/events", get(events))
         .route("/api/v1/explain", get(explain))
         .route("/api/v1/status", get(status))
         .fallback(not_found)
@@ -71,6 +74,7 @@ async fn front() -> &'static str {
      /api/v1/flows/follow  one line for each conversation that changes; the same filters\n\
      /api/v1/map           who hangs where on this host, and what flows between them\n\
      /api/v1/drops         packets the kernel dropped: who to whom, why, and where they were seen last\n\
+     /api/v1/events        what changed: verdicts, bursts of drops, links, addresses, routes, settings; ?since=\n\
      /api/v1/explain       why A does or does not reach B; ?source= &destination=\n\
      /api/v1/status        what the agent sees of this host, and what it does not\n\
      /healthz  /readyz     is it alive, has it begun to observe\n\n\
@@ -127,6 +131,21 @@ async fn status(State(faces): Shared) -> Response {
 async fn flows(State(faces): Shared, query: Result<Query<FlowFilter>, QueryRejection>) -> Response {
     match query {
         Ok(Query(filter)) => body("application/json", faces.flows(filter).await),
+        Err(rejection) => refused(&rejection),
+    }
+}
+
+/// The query of `/api/v1/events`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventsQuery {
+    /// RFC 3339; everything that is kept, if it is left out.
+    since: Option<Timestamp>,
+}
+
+async fn events(State(faces): Shared, query: Result<Query<EventsQuery>, QueryRejection>) -> Response {
+    match query {
+        Ok(Query(query)) => body("application/json", faces.events(query.since)),
         Err(rejection) => refused(&rejection),
     }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use super::{
@@ -130,6 +131,11 @@ impl Faces {
 
     pub(super) async fn drops(&self) -> anyhow::Result<Bytes> {
         self.drops.get(&self.report(), |report| documents::drops(&report)).await
+    }
+
+    /// What changed since a moment; few ask, and all else is asked of the same report.
+    pub(super) fn events(&self, since: Option<Timestamp>) -> anyhow::Result<Bytes> {
+        documents::events(&self.report(), since)
     }
 
     pub(super) async fn status(&self) -> anyhow::Result<Bytes> {

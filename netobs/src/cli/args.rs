@@ -44,6 +44,8 @@ pub enum Command {
     Flows(FlowsArgs),
     /// Show packets the kernel dropped: who to whom, why, and where they were seen last
     Drops(DropsArgs),
+    /// Show what changed: verdicts, bursts of drops, and links, addresses, routes and kernel settings beside them
+    Events(EventsArgs),
     /// Say why A does or does not reach B: verdict, evidence, last hop, causes, what to do
     Explain(ExplainArgs),
     /// Draw this host: who hangs where, and what flows between them
@@ -187,6 +189,46 @@ pub struct DropsArgs {
     pub follow: bool,
 }
 
+/// `netobs events`.
+#[derive(Args, Debug)]
+pub struct EventsArgs {
+    /// How far back, as in 90s, 5m, 6h or 2d, or a moment, as in 2026-01-02T03:04:05Z [default: all that is kept]
+    #[arg(long, value_name = "AGO", value_parser = since)]
+    pub since: Option<Since>,
+
+    /// How it is printed; jsonl has one event a line [default: table, with --follow jsonl]
+    #[arg(short, long, value_enum)]
+    pub output: Option<StreamOutput>,
+
+    /// Go on, and print an event each time something changes
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+/// Since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// So long ago.
+    Ago(jiff::SignedDuration),
+    /// That moment.
+    At(jiff::Timestamp),
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return Ok(Since::At(moment));
+    }
+    // A day is 24 hours, whatever the calendar says.
+    let days = text.strip_suffix('d').and_then(|days| days.trim().parse::<i64>().ok());
+    let ago = match days {
+        Some(days) => days.checked_mul(24).and_then(jiff::SignedDuration::try_from_hours),
+        None => text.parse().ok(),
+    };
+    ago.filter(|ago| !ago.is_negative()).map(Since::Ago).ok_or_else(|| {
+        "give how long ago, as in 90s, 5m, 6h or 2d, or a moment, as in 2026-01-02T03:04:05Z".to_owned()
+    })
+}
+
 /// `netobs explain`.
 #[derive(Args, Debug)]
 pub struct ExplainArgs {
@@ -297,5 +339,23 @@ pub(super) fn agent_socket(agent: &str) -> Result<PathBuf, String> {
             Err(format!("--agent {agent}: this version asks local agents only; give unix:///path"))
         }
         _ => Err(format!("--agent {agent}: give unix:///path")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_back_may_be_said_in_words_or_as_a_moment() {
+        let ago = |text: &str| match since(text) {
+            Ok(Since::Ago(ago)) => ago.as_secs(),
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!((ago("90s"), ago("5m"), ago("6h"), ago("2d")), (90, 300, 21_600, 172_800));
+        assert!(matches!(since("2026-01-02T03:04:05Z"), Ok(Since::At(_))));
+        for text in ["", "yesterday", "-5m", "5"] {
+            assert!(since(text).is_err(), "{text}");
+        }
     }
 }

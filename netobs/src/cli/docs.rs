@@ -11,7 +11,7 @@ use crate::{
     export,
     failure::Failure,
     map::MapDocument,
-    report::{DropsDocument, EndpointsDocument, Explanation, FlowsDocument, StatusDocument},
+    report::{DropsDocument, EndpointsDocument, EventsDocument, Explanation, FlowsDocument, StatusDocument},
 };
 
 pub(super) fn run(arguments: &DocsArgs) -> anyhow::Result<()> {
@@ -45,6 +45,7 @@ fn documents() -> anyhow::Result<Vec<(String, String)>> {
         ("schema/endpoints.json".to_owned(), schema::<EndpointsDocument>()?),
         ("schema/flows.json".to_owned(), schema::<FlowsDocument>()?),
         ("schema/drops.json".to_owned(), schema::<DropsDocument>()?),
+        ("schema/events.json".to_owned(), schema::<EventsDocument>()?),
         ("schema/explain.json".to_owned(), schema::<Explanation>()?),
         ("schema/map.json".to_owned(), schema::<MapDocument>()?),
         ("schema/status.json".to_owned(), schema::<StatusDocument>()?),

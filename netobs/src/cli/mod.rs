@@ -8,6 +8,7 @@ mod docs;
 mod doctor;
 mod drops;
 mod endpoints;
+mod events;
 mod explain;
 mod flows;
 mod logging;
@@ -75,6 +76,7 @@ fn run(engine: Engine, cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Endpoints(arguments) => endpoints::run(cli, arguments)?,
         Command::Flows(arguments) => flows::run(engine, cli, arguments)?,
         Command::Drops(arguments) => drops::run(cli, arguments)?,
+        Command::Events(arguments) => events::run(cli, arguments)?,
         Command::Map(arguments) => map::run(cli, arguments)?,
         Command::Explain(arguments) => return explain::run(engine, cli, arguments),
         Command::Doctor(arguments) => return doctor::run(cli, arguments),

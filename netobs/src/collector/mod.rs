@@ -27,7 +27,11 @@ pub use directory::Names;
 pub use drops::DropReading;
 
 use crate::{
-    evidence::{pairs::Pairs, verdict},
+    evidence::{
+        changes::{Changes, VerdictChange},
+        pairs::Pairs,
+        verdict,
+    },
     flow::{
         conversation::Conversation,
         interfaces::Interfaces,
@@ -96,6 +100,8 @@ pub struct Collector {
     by_place: BTreeMap<(u32, u8), Counters>,
     skipped_by_place: BTreeMap<(u32, u8), Counters>,
     forgot_workloads: u64,
+    changes: Changes,
+    changed: Vec<VerdictChange>,
     /// Whether conversations may have rows.
     has_rows: bool,
 }
@@ -280,6 +286,7 @@ impl Collector {
         self.ledger.totals.dropped_apart.clone_from(self.drops.apart());
         self.ledger.flows(alive);
         self.ledger.pairs(pairs.count());
+        self.changed.extend(self.changes.read(pairs.verdicts(), now));
         if now.saturating_sub(self.forgot_workloads) >= FORGET_EVERY {
             self.forgot_workloads = now;
             self.ledger.forget_workloads(&names.workloads());
@@ -288,6 +295,11 @@ impl Collector {
         self.ledger.totals.ambiguous_sightings = self.flows.unsure;
         self.ledger.totals.pending_bytes = self.flows.pending_bytes() + self.overflow.pending_bytes();
         self.ledger.totals.clone()
+    }
+
+    /// Verdicts of pairs that changed since they were taken last.
+    pub fn take_changes(&mut self) -> Vec<VerdictChange> {
+        std::mem::take(&mut self.changed)
     }
 
     /// Packets without a flow, by reason.

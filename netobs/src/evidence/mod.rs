@@ -1,5 +1,6 @@
 //! What packets prove about reachability. Pure.
 
+pub mod changes;
 pub mod drops;
 pub mod facts;
 pub mod pairs;

@@ -36,6 +36,11 @@ impl Pairs {
         *known = (*known).min(told);
     }
 
+    /// Each pair's verdict.
+    pub fn verdicts(&self) -> impl Iterator<Item = (&([EndpointId; 2], PairLabels), Verdict)> {
+        self.verdicts.iter().map(|(pair, verdict)| (pair, *verdict))
+    }
+
     /// How many pairs are in which verdict.
     #[must_use]
     pub fn count(&self) -> BTreeMap<(PairLabels, Verdict), u64> {

@@ -16,6 +16,7 @@ pub mod nat_rules;
 pub mod netlink;
 pub mod proc;
 pub mod processes;
+pub mod settings;
 pub mod sockets;
 pub mod stack;
 pub mod sysctl;

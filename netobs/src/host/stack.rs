@@ -11,23 +11,9 @@ use super::{
     listeners,
     namespaces::{self, InnerError},
     netlink::dump,
-    sysctl, watch,
+    settings, watch,
 };
 
-/// Settings of the whole stack.
-const SETTINGS: [&str; 8] = [
-    "net.ipv4.ip_forward",
-    "net.ipv6.conf.all.forwarding",
-    "net.ipv4.conf.all.rp_filter",
-    "net.ipv4.conf.all.accept_local",
-    "net.bridge.bridge-nf-call-iptables",
-    "net.bridge.bridge-nf-call-ip6tables",
-    "net.netfilter.nf_conntrack_count",
-    "net.netfilter.nf_conntrack_max",
-];
-/// Settings of each interface, between its family and its name, and after it.
-const OF_INTERFACES: [(&str, &str); 4] =
-    [("ipv4", "rp_filter"), ("ipv4", "forwarding"), ("ipv4", "proxy_arp"), ("ipv6", "forwarding")];
 /// Interfaces whose settings are read: a thousand cost some milliseconds.
 const INTERFACES: usize = 1_024;
 
@@ -54,7 +40,7 @@ pub async fn read() -> Stack {
         }
     }
     stack.rules.sort_by_key(|rule| rule.priority);
-    settings(&mut stack);
+    read_settings(&mut stack);
     stack.listeners = listeners::read();
     stack
 }
@@ -67,18 +53,9 @@ pub async fn read_in(namespace: &Path) -> Result<Stack, InnerError> {
     namespaces::within(namespace, async |_, _| Ok(read().await)).await
 }
 
-fn settings(stack: &mut Stack) {
+fn read_settings(stack: &mut Stack) {
     let Stack { facts: Facts { links, .. }, sysctls, unread, .. } = stack;
-    let mut note = |name: String, value: Option<String>| drop(value.map(|value| sysctls.insert(name, value)));
-    for name in SETTINGS {
-        note(name.into(), sysctl::read(name));
-    }
-    for link in links.values().take(INTERFACES) {
-        for (family, setting) in OF_INTERFACES {
-            let value = sysctl::of_interface(family, &link.name, setting);
-            note(format!("net.{family}.conf.{}.{setting}", link.name), value);
-        }
-    }
+    *sysctls = settings::read(links.values().take(INTERFACES).map(|link| link.name.as_str()));
     if links.len() > INTERFACES {
         unread.push(format!("settings of {} of {} interfaces", links.len() - INTERFACES, links.len()));
     }

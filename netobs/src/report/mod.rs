@@ -2,6 +2,7 @@
 
 mod drops;
 mod endpoints;
+mod events;
 mod explain;
 mod flows;
 mod health;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use drops::{DROP_REASONS, DropClass, DropHop, DropRow, DropsDocument, OTHER_REASON};
 pub use endpoints::{ContainerRow, EndpointRow, InterfaceRow};
+pub use events::{EventKind, EventRow, EventsDocument};
 pub use explain::{AskedSide, Cause, CauseName, Confidence, Explanation};
 pub use flows::{
     Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Overlay, Party, SocketProcess,
@@ -38,6 +40,15 @@ pub use totals::{
     DropLabels, HopLabels, PairLabels, PathFlowLabels, PathLabels, TcpTotals, Totals, WorkloadAmounts,
     WorkloadLabels,
 };
+
+/// The journal as it is published.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// In order of time.
+    pub events: Vec<EventRow>,
+    /// Events that had no room, by kind.
+    pub forgotten: std::collections::BTreeMap<EventKind, u64>,
+}
 
 /// The schema every JSON document names.
 pub const SCHEMA: &str = "netobs/v1";
@@ -61,6 +72,8 @@ pub struct Report {
     pub flows: Vec<Arc<FlowRow>>,
     /// What the kernel dropped in the last ten minutes, the most packets first.
     pub drops: Vec<DropRow>,
+    /// What changed lately.
+    pub journal: Arc<Shown>,
     /// Counters and gauges for the metrics, since the agent's start.
     pub totals: Totals,
     /// The agent about itself.
@@ -80,6 +93,7 @@ impl Report {
             lists_flows: true,
             flows: Vec::new(),
             drops: Vec::new(),
+            journal: Arc::default(),
             totals: Totals::default(),
             health: Health::default(),
         }
@@ -115,6 +129,17 @@ impl Report {
     #[must_use]
     pub fn drops_document(&self) -> DropsDocument {
         DropsDocument { head: self.head(), drops: self.drops.clone() }
+    }
+
+    /// `netobs events -o json`: what changed since a moment.
+    #[must_use]
+    pub fn events_document(&self, since: Option<Timestamp>) -> EventsDocument {
+        let events = self.journal.events.iter().filter(|one| since.is_none_or(|since| one.time >= since));
+        EventsDocument {
+            head: self.head(),
+            events: events.cloned().collect(),
+            forgotten: self.journal.forgotten.clone(),
+        }
     }
 
     /// `/api/v1/status`: what the agent sees and what it does not.

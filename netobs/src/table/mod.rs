@@ -5,6 +5,7 @@
 pub mod columns;
 pub mod drops;
 pub mod endpoints;
+pub mod events;
 pub mod explain;
 pub mod flows;
 pub mod grid;
@@ -20,6 +21,7 @@ pub mod ways;
 
 pub use drops::drops;
 pub use endpoints::endpoints;
+pub use events::events;
 pub use explain::explain;
 pub use flows::flows;
 pub use look::Look;

@@ -7,7 +7,7 @@ const READERS: &[&str] = &["kernel", "host", "runtime"];
 /// What the readers found, as plain data: belongs to the middle.
 const FACTS: &[&str] = &["host::facts", "runtime::facts"];
 /// Judge it: values in, values with reasons out, time as an argument.
-const JUDGES: &[&str] = &["flow", "identity", "path", "evidence", "explain", "report"];
+const JUDGES: &[&str] = &["flow", "identity", "path", "evidence", "explain", "journal", "report"];
 /// Show it: they read the report, and nothing else.
 const FACES: &[&str] = &["export", "api", "map", "table", "top", "web"];
 /// Start and end it.
