@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::runtime::Builder;
 
 use crate::{
-    api::{Faces, Listeners, ReadConfiguration},
+    api::{AskedReaders, Faces, Listeners},
     instance::Instance,
     publication::{self, Publisher, Subscription},
     report::Report,
@@ -28,8 +28,8 @@ pub type Observe = fn(Settings, Publisher, Shutdown) -> LocalBoxFuture<'static, 
 pub struct Readers {
     /// Observes this host.
     pub observe: Observe,
-    /// Reads what is configured, for somebody who asks.
-    pub configuration: ReadConfiguration,
+    /// For somebody who asks.
+    pub asked: AskedReaders,
 }
 
 /// Where an agent can be asked.
@@ -57,7 +57,7 @@ pub fn run(
     let empty = Report::empty(node.nodename().to_string_lossy().into(), Timestamp::now());
     let (publisher, subscription) = publication::channel(empty);
 
-    let (addresses, faces) = show(settings, subscription, readers.configuration, shutdown.clone())?;
+    let (addresses, faces) = show(settings, subscription, readers.asked, shutdown.clone())?;
     listening(addresses);
     let runtime =
         Builder::new_current_thread().enable_all().build().context("no runtime for the observer")?;
@@ -74,7 +74,7 @@ pub fn run(
 fn show(
     settings: &Settings,
     reports: Subscription,
-    configuration: ReadConfiguration,
+    readers: AskedReaders,
     shutdown: Shutdown,
 ) -> anyhow::Result<(Addresses, JoinHandle<()>)> {
     let runtime =
@@ -90,7 +90,7 @@ fn show(
             };
             let addresses = Addresses { metrics: listeners.metrics_address, web: listeners.web_address };
             if bound.send(Ok(addresses)).is_ok() {
-                let faces = Arc::new(Faces::new(&settings, reports, configuration, shutdown.clone()));
+                let faces = Arc::new(Faces::new(&settings, reports, readers, shutdown.clone()));
                 listeners.serve(faces, shutdown).await;
             }
         });
@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn readers(observe: Observe) -> Readers {
-        Readers { observe, configuration: |_| Box::pin(async { crate::api::Configuration::default() }) }
+        Readers { observe, asked: crate::api::made_up::readers() }
     }
 
     fn settings(directory: &tempfile::TempDir, name: &str) -> Settings {
@@ -190,8 +190,7 @@ mod tests {
         let mut settings = settings(&directory, "c.sock");
         settings.metrics_listen = taken.local_addr().unwrap();
         let (_, receiver) = publication::channel(crate::api::made_up::report());
-        let error =
-            show(&settings, receiver, readers(failing).configuration, Shutdown::default()).unwrap_err();
+        let error = show(&settings, receiver, readers(failing).asked, Shutdown::default()).unwrap_err();
         assert_eq!(failure::status(&error).code(), 2);
         assert!(error.to_string().starts_with("--metrics-listen 127.0.0.1:"), "{error:#}");
     }

@@ -34,6 +34,8 @@ fn main() -> ExitCode {
             case("two_bridges_claim_the_same_network", overlapping),
             case("the_host_knows_no_way", no_route),
             case("a_question_about_nobody_says_what_to_do", wrong_questions),
+            case("a_probe_is_followed_and_explained", probes),
+            case("a_probe_that_cannot_be_sent_says_why", no_probes),
         ],
     )
 }
@@ -339,5 +341,76 @@ fn wrong_questions(stage: &Stage) -> Result<()> {
     // Nothing was seen of them: nothing is said.
     let (done, answer) = ask(stage, "container/none", "203.0.113.77:9")?;
     ensure!(done.status.code() == Some(4) && answer["verdict"] == "unknown", "{answer:#}");
+    Ok(())
+}
+
+/// Packets to a port of a container that its own stack counted.
+fn received(stage: &Stage, port: u16) -> Result<u64> {
+    let text = stage.place(WEB)?.stack()?.run("iptables -w -nvxL INPUT")?;
+    let line = text.lines().find(|line| line.contains(&format!("dpt:{port}"))).context("no rule")?;
+    line.split_whitespace().next().context("no counter")?.parse().context("no number")
+}
+
+fn probes(stage: &Stage) -> Result<()> {
+    let plain = format!("container/{PLAIN}");
+    let address = stage.site.address(WEB)?;
+    let place = stage.place(WEB)?;
+    place.stack()?.run("iptables -w -A INPUT -p tcp --dport 7300")?;
+    let server = traffic::tcp_server(&place, "0.0.0.0:7300")?;
+    let probe = |words: &[&str]| -> Result<(Finished, Value)> {
+        let mut all = vec!["probe"];
+        all.extend(words);
+        all.extend(["-o", "json"]);
+        let done = stage.agent.client(&all)?;
+        let answer = serde_json::from_str(&done.stdout).with_context(|| format!("{done:?}"))?;
+        Ok((done, answer))
+    };
+    let (done, answer) = probe(&[&plain, &web(7300)])?;
+    ensure!(done.status.success() && answer["verdict"] == "reachable", "{answer:#}");
+    ensure!(answer["probe"]["outcome"] == "answered" && answer["probe"]["port"] == 7300, "{answer:#}");
+    // It was this very connection, from inside that stack, and one alone: SYN, ACK, FIN, ACK.
+    let from = answer["probe"]["from_port"].as_u64().context("no port")?;
+    ensure!(answer["hops"][0]["source"] == format!("{}:{from}", stage.site.address(PLAIN)?), "{answer:#}");
+    ensure!(received(stage, 7300)? <= 5, "{}", received(stage, 7300)?);
+    drop(server);
+    let (done, answer) = probe(&[&plain, &web(7300)])?;
+    ensure!(done.status.code() == Some(1) && answer["verdict"] == "refused", "{answer:#}");
+    ensure!(answer["probe"]["outcome"] == "refused", "{answer:#}");
+    ensure!(answer["causes"][0]["cause"] == "no_listener", "{answer:#}");
+    // From the host, by an echo and by a datagram.
+    let (done, answer) = probe(&["host", &address, "--icmp"])?;
+    ensure!(done.status.success() && answer["protocol"] == "icmp", "{answer:#}");
+    ensure!(answer["probe"]["outcome"] == "answered", "{answer:#}");
+    let (done, answer) = probe(&[&plain, &web(7301), "--udp"])?;
+    ensure!(done.status.code() == Some(1) && answer["probe"]["outcome"] == "refused", "{answer:#}");
+    // What is dropped on the way is explained by the drop.
+    let node = stage.site.site.node();
+    let _off = change(&node, "sysctl -qw net.ipv4.ip_forward=0", "sysctl -qw net.ipv4.ip_forward=1")?;
+    let (done, answer) = probe(&[&lonely(), &format!("{address}:7302")])?;
+    ensure!(done.status.code() == Some(1), "{answer:#}");
+    ensure!(answer["causes"][0]["cause"] == "forwarding_off", "{answer:#}");
+    ensure!(answer["probe"]["outcome"] == "silence", "{answer:#}");
+    Ok(())
+}
+
+fn no_probes(stage: &Stage) -> Result<()> {
+    let plain = format!("container/{PLAIN}");
+    for (source, destination, more, words) in [
+        (plain.as_str(), "container/web", None, "give a port"),
+        (&plain, "10.77.0.2:80", Some("--icmp"), "leave it out"),
+        ("203.0.113.9", "container/web:80", None, "is not on this host"),
+        ("container/nobody", "container/web:80", None, "netobs endpoints"),
+        (&plain, "host:80", None, "several addresses"),
+    ] {
+        let mut all = vec!["probe", source, destination];
+        all.extend(more);
+        let done = stage.agent.client(&all)?;
+        ensure!(done.status.code() == Some(2) && done.stderr.contains(words), "{words}: {done:?}");
+        ensure!(done.stderr.lines().count() == 1, "{}", done.stderr);
+    }
+    // Only the socket of root's may ask for packets to be sent.
+    let target = "http://127.0.0.1:9778/api/v1/probe?source=host&destination=127.0.0.1:9";
+    let code = stage.agent.stack().run(&format!("curl -s -o /dev/null -w %{{http_code}} -X POST {target}"))?;
+    ensure!(code.trim() == "404", "{code}");
     Ok(())
 }

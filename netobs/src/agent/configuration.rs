@@ -53,7 +53,7 @@ async fn of(inode: u64, file: Option<&PathBuf>) -> Result<Stack, InnerError> {
 }
 
 /// A file for each namespace: a process's, or the one that keeps it. Blocking.
-fn files(inodes: &[u64]) -> HashMap<u64, PathBuf> {
+pub(super) fn files(inodes: &[u64]) -> HashMap<u64, PathBuf> {
     let mut found: HashMap<u64, PathBuf> = HashMap::new();
     if inodes.is_empty() {
         return found;

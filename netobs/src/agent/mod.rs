@@ -14,6 +14,7 @@ mod links;
 mod names;
 mod observer;
 mod placement;
+mod probing;
 mod processes;
 mod publish;
 mod seen;
@@ -30,8 +31,8 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at},
 };
 
-pub use self::configuration::configuration;
 use self::observer::Observer;
+pub use self::{configuration::configuration, probing::probe};
 use crate::{
     failure,
     host::{self, facts::HostEvent, health::WatchHealth},

@@ -8,7 +8,7 @@ use super::documents::json;
 use crate::{
     explain::{Asked, Stacks, explain},
     host::facts::stack::Stack,
-    report::{EndpointRow, Report},
+    report::{EndpointRow, Explanation, Report},
 };
 
 /// What is configured in the stacks a question is about.
@@ -60,24 +60,38 @@ impl ExplainQuery {
     }
 
     pub(super) async fn answer(&self, report: &Report, read: ReadConfiguration) -> Result<Bytes, Refused> {
+        let asked = self.asked(report)?;
+        json(&self.explanation(report, &asked, read).await).map_err(Refused::Failed)
+    }
+
+    /// Who is meant.
+    pub(super) fn asked(&self, report: &Report) -> Result<Asked, Refused> {
         if self.source.len().max(self.destination.len()) > LONGEST {
             return Err(Refused::Question(format!("a selector has at most {LONGEST} characters")));
         }
-        let asked =
-            Asked::of(&self.source, &self.destination, &report.endpoints).map_err(Refused::Question)?;
+        Asked::of(&self.source, &self.destination, &report.endpoints).map_err(Refused::Question)
+    }
+
+    /// What is known of them.
+    pub(super) async fn explanation(
+        &self,
+        report: &Report,
+        asked: &Asked,
+        read: ReadConfiguration,
+    ) -> Explanation {
         let namespace = |endpoint: Option<&EndpointRow>| endpoint?.netns;
         let ends =
             [&asked.source, &asked.destination].map(|side| namespace(side.endpoint(&report.endpoints)));
         let Configuration { host, source, destination } = read(ends).await;
         let stacks = Stacks { host: &host, source: source.as_ref(), destination: destination.as_ref() };
-        json(&explain(&asked, report, stacks)).map_err(Refused::Failed)
+        explain(asked, report, stacks)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{super::made_up, *};
-    use crate::report::{Explanation, Verdict};
+    use crate::report::Verdict;
 
     fn nothing(_: [Option<u64>; 2]) -> BoxFuture<'static, Configuration> {
         Box::pin(async { Configuration::default() })

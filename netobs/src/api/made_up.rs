@@ -96,3 +96,11 @@ pub(crate) fn hop() -> HopRow {
         lost_segments: None,
     }
 }
+
+/// A host of which nothing is known, and from which nothing can be sent.
+pub(crate) fn readers() -> super::AskedReaders {
+    super::AskedReaders {
+        configuration: |_| Box::pin(async { super::Configuration::default() }),
+        probe: |_, _| Box::pin(async { Err("no network".to_owned()) }),
+    }
+}

@@ -9,6 +9,7 @@ mod follow;
 mod listen;
 #[cfg(test)]
 pub(crate) mod made_up;
+mod probe;
 mod pulse;
 mod routes;
 mod server;
@@ -22,6 +23,7 @@ pub use condition::{Condition, Conditions};
 pub use explain::{Configuration, ExplainQuery, ReadConfiguration};
 pub use filter::{AddressFilter, FlowFilter};
 pub use listen::Listeners;
+pub use probe::{AskedProbe, ProbeKind, ProbeQuery, SendProbe};
 pub use pulse::{Pulse, State};
 pub use socket::{Occupant, occupant, remove_stale};
-pub use state::Faces;
+pub use state::{AskedReaders, Faces};

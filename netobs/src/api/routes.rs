@@ -11,7 +11,7 @@ use axum::{
     },
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -20,6 +20,7 @@ use serde::Deserialize;
 use super::{
     explain::{ExplainQuery, Refused},
     filter::FlowFilter,
+    probe::ProbeQuery,
     pulse,
     state::Faces,
 };
@@ -41,7 +42,8 @@ pub(super) fn metrics(faces: Arc<Faces>) -> Router {
 
 /// What the local socket serves.
 pub(super) fn local(faces: Arc<Faces>) -> Router {
-    api().layer(middleware::from_fn(guard)).with_state(faces)
+    // What sends packets is asked for by whoever may use the socket: root.
+    api().route("/api/v1/probe", post(probe)).layer(middleware::from_fn(guard)).with_state(faces)
 }
 
 /// What `web_listen` serves: the same, but only to callers that address this host.
@@ -155,7 +157,18 @@ async fn explain(State(faces): Shared, query: Result<Query<ExplainQuery>, QueryR
         Ok(Query(query)) => query,
         Err(rejection) => return refused(&rejection),
     };
-    match faces.explain(query).await {
+    explained(faces.explain(query).await)
+}
+
+async fn probe(State(faces): Shared, query: Result<Query<ProbeQuery>, QueryRejection>) -> Response {
+    match query {
+        Ok(Query(query)) => explained(faces.probe(query).await),
+        Err(rejection) => refused(&rejection),
+    }
+}
+
+fn explained(answer: Result<Bytes, Refused>) -> Response {
+    match answer {
         Ok(bytes) => body("application/json", Ok(bytes)),
         Err(Refused::Question(line)) => plain(StatusCode::BAD_REQUEST, &flatten(&line)),
         Err(Refused::Failed(error)) => body("application/json", Err(error)),

@@ -14,6 +14,7 @@ use super::{
     documents,
     explain::{ExplainQuery, ReadConfiguration, Refused},
     filter::FlowFilter,
+    probe::{self, ProbeQuery, SendProbe},
     pulse::{Pulse, State},
 };
 use crate::{
@@ -33,6 +34,15 @@ const RENDERERS: usize = 2;
 /// Explanations at once: each reads the configuration of three stacks.
 const EXPLAINERS: usize = 1;
 
+/// What the faces may have done of the world, when somebody asks.
+#[derive(Clone, Copy, Debug)]
+pub struct AskedReaders {
+    /// Reads what is configured.
+    pub configuration: ReadConfiguration,
+    /// Sends a probe.
+    pub probe: SendProbe,
+}
+
 /// Everything the agent's faces show, made of reports alone.
 #[derive(Debug)]
 pub struct Faces {
@@ -50,7 +60,8 @@ pub struct Faces {
     followers: Arc<Semaphore>,
     renderers: Semaphore,
     explainers: Semaphore,
-    configuration: ReadConfiguration,
+    probes: Semaphore,
+    readers: AskedReaders,
 }
 
 impl Faces {
@@ -59,7 +70,7 @@ impl Faces {
     pub fn new(
         settings: &Settings,
         reports: Subscription,
-        configuration: ReadConfiguration,
+        readers: AskedReaders,
         shutdown: Shutdown,
     ) -> Self {
         Self {
@@ -77,7 +88,8 @@ impl Faces {
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
             renderers: Semaphore::new(RENDERERS),
             explainers: Semaphore::new(EXPLAINERS),
-            configuration,
+            probes: Semaphore::new(probe::PROBES),
+            readers,
         }
     }
 
@@ -154,7 +166,12 @@ impl Faces {
     pub(super) async fn explain(&self, query: ExplainQuery) -> Result<Bytes, Refused> {
         let _turn = self.explainers.acquire().await.map_err(|error| Refused::Failed(error.into()))?;
         let report = self.reports.with_flows().await.map_err(Refused::Failed)?;
-        query.answer(&report, self.configuration).await
+        query.answer(&report, self.readers.configuration).await
+    }
+
+    pub(super) async fn probe(&self, query: ProbeQuery) -> Result<Bytes, Refused> {
+        let _turn = self.probes.acquire().await.map_err(|error| Refused::Failed(error.into()))?;
+        query.answer(&self.reports, self.readers.configuration, self.readers.probe).await
     }
 
     /// A stream of changes, unless too many are being served.

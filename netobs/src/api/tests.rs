@@ -46,12 +46,7 @@ async fn agent() -> Agent {
         publication::channel(Report::empty("alpha".into(), jiff::Timestamp::UNIX_EPOCH));
     let shutdown = Shutdown::default();
     let listeners = Listeners::bind(&settings).await.unwrap();
-    let faces = Arc::new(Faces::new(
-        &settings,
-        receiver,
-        |_| Box::pin(async { Configuration::default() }),
-        shutdown.clone(),
-    ));
+    let faces = Arc::new(Faces::new(&settings, receiver, made_up::readers(), shutdown.clone()));
     let (metrics, web) = (listeners.metrics_address, listeners.web_address);
     let service = tokio::spawn(listeners.serve(faces, shutdown.clone()));
     Agent { reports, shutdown, settings, metrics, web, service, _directory: directory }

@@ -48,6 +48,8 @@ pub enum Command {
     Events(EventsArgs),
     /// Say why A does or does not reach B: verdict, evidence, last hop, causes, what to do
     Explain(ExplainArgs),
+    /// Open a connection from inside A's network stack, and explain what became of it
+    Probe(ProbeArgs),
     /// Draw this host: who hangs where, and what flows between them
     Map(MapArgs),
     /// Say what this kernel, these privileges and these sockets allow, what is missing, and what to do
@@ -239,6 +241,30 @@ pub struct ExplainArgs {
     /// Whom: the same, or service/NAMESPACE/NAME, node/NAME; an IPv6 address with a port goes in square brackets
     #[arg(value_name = "B[:PORT]")]
     pub destination: String,
+
+    /// How it is printed; markdown is ready for a ticket
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: PageOutput,
+}
+
+/// `netobs probe`.
+#[derive(Args, Debug)]
+pub struct ProbeArgs {
+    /// From whose network stack: host, container/NAME or an id's beginning, pod/NAMESPACE/NAME
+    #[arg(value_name = "A")]
+    pub source: String,
+
+    /// To whom: an address, container/NAME, pod/NAMESPACE/NAME, vm/NAME; nothing is sent to anybody else
+    #[arg(value_name = "B:PORT")]
+    pub destination: String,
+
+    /// Send a datagram of one byte instead
+    #[arg(long, conflicts_with = "icmp")]
+    pub udp: bool,
+
+    /// Send an echo request instead; B has no port then
+    #[arg(long)]
+    pub icmp: bool,
 
     /// How it is printed; markdown is ready for a ticket
     #[arg(short, long, value_enum, default_value_t)]

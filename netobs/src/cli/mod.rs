@@ -14,6 +14,7 @@ mod flows;
 mod logging;
 mod map;
 mod output;
+mod probe;
 mod top;
 mod usage;
 
@@ -78,6 +79,7 @@ fn run(engine: Engine, cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Drops(arguments) => drops::run(cli, arguments)?,
         Command::Events(arguments) => events::run(cli, arguments)?,
         Command::Map(arguments) => map::run(cli, arguments)?,
+        Command::Probe(arguments) => return probe::run(engine, cli, arguments),
         Command::Explain(arguments) => return explain::run(engine, cli, arguments),
         Command::Doctor(arguments) => return doctor::run(cli, arguments),
         Command::Cleanup => cleanup::run(engine, cli)?,

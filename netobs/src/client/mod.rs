@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, bail};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, Response, body::Incoming, client::conn::http1, header::HOST};
+use hyper::{Method, Request, Response, body::Incoming, client::conn::http1, header::HOST};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::{net::UnixStream, time::timeout};
@@ -66,7 +66,10 @@ impl Client {
     /// # Errors
     /// If no agent answers, the caller may not ask, the answer is not 200, or it takes too long or is too large.
     pub async fn body(&self, path: &str) -> anyhow::Result<Bytes> {
-        let response = self.ask(path).await?;
+        self.read(self.ask(path).await?).await
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> anyhow::Result<Bytes> {
         let body = Limited::new(response.into_body(), DOCUMENT);
         match timeout(ANSWER + PART, body.collect()).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
@@ -80,9 +83,16 @@ impl Client {
     /// # Errors
     /// As [`Client::body`], or if it is not of this version's schema.
     pub async fn document<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        let body = self.body(path).await?;
-        serde_json::from_slice(&body)
-            .context("the agent's answer is not understood: agent and command may be of different versions")
+        understood(&self.body(path).await?)
+    }
+
+    /// What the agent was to do, and says about it, read.
+    ///
+    /// # Errors
+    /// As [`Client::document`].
+    pub async fn act<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let body = self.read(self.request(Method::POST, path).await?).await?;
+        understood(&body)
     }
 
     /// Lines as they come.
@@ -99,6 +109,10 @@ impl Client {
     }
 
     async fn ask(&self, path: &str) -> anyhow::Result<Response<Incoming>> {
+        self.request(Method::GET, path).await
+    }
+
+    async fn request(&self, method: Method, path: &str) -> anyhow::Result<Response<Incoming>> {
         let stream = match timeout(CONNECT, UnixStream::connect(&self.socket)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(self.unreachable(&error)),
@@ -111,7 +125,8 @@ impl Client {
                     tracing::trace!("the connection to the agent ended: {error}");
                 }
             });
-            let request = Request::get(path).header(HOST, "localhost").body(Empty::<Bytes>::new())?;
+            let request = Request::builder().method(method).uri(path);
+            let request = request.header(HOST, "localhost").body(Empty::<Bytes>::new())?;
             anyhow::Ok(sender.send_request(request).await?)
         };
         let response = match timeout(ANSWER, asking).await {
@@ -145,6 +160,11 @@ impl Client {
             _ => anyhow::anyhow!("{path}: {error}"),
         }
     }
+}
+
+fn understood<T: DeserializeOwned>(body: &[u8]) -> anyhow::Result<T> {
+    serde_json::from_slice(body)
+        .context("the agent's answer is not understood: agent and command may be of different versions")
 }
 
 /// Marks the error of a path where nobody answers: there an agent may be started.

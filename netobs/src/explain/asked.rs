@@ -17,6 +17,8 @@ pub struct Asked {
     pub destination: Side,
     /// At which port; any, if none is given.
     pub port: Option<u16>,
+    /// From which port; any, if none is given. Of an echo its identifier.
+    pub from_port: Option<u16>,
 }
 
 /// Who is meant by a selector.
@@ -41,7 +43,12 @@ impl Asked {
         if split(source).1.is_some() && source.parse::<IpAddr>().is_err() {
             return Err(format!("{source}: a port belongs to the destination only"));
         }
-        Ok(Self { source: Side::of(source, endpoints)?, destination: Side::of(name, endpoints)?, port })
+        Ok(Self {
+            source: Side::of(source, endpoints)?,
+            destination: Side::of(name, endpoints)?,
+            port,
+            from_port: None,
+        })
     }
 
     /// Whether a conversation is one of these two, from the source to the destination.
@@ -56,7 +63,11 @@ impl Asked {
         let port = self
             .port
             .is_none_or(|port| flow.destination.port == port || original.is_some_and(|one| one.port == port));
-        self.source.is(&flow.source) && (self.destination.is(&flow.destination) || by_original) && port
+        let from_port = self.from_port.is_none_or(|port| flow.source.port == port);
+        self.source.is(&flow.source)
+            && (self.destination.is(&flow.destination) || by_original)
+            && port
+            && from_port
     }
 }
 

@@ -33,6 +33,7 @@ pub fn explain(asked: &Asked, report: &Report, stacks: Stacks<'_>) -> Explanatio
         evidence: evidence(&case),
         causes: cause::ranked(&case),
         hops: seen.map(|flow| flow.hops.clone()).unwrap_or_default(),
+        probe: None,
         unread: unread.into_iter().flatten().flat_map(|stack| stack.unread.iter().cloned()).collect(),
     }
 }

@@ -14,6 +14,7 @@ pub mod mirror;
 pub mod namespaces;
 pub mod nat_rules;
 pub mod netlink;
+pub mod probe;
 pub mod proc;
 pub mod processes;
 pub mod settings;

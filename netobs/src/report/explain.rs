@@ -10,6 +10,7 @@ use super::{
     drops::DropHop,
     flows::{Evidence, HopRow},
     names::{KindName, Path, ProtocolName, Verdict, words},
+    probe::ProbeRow,
 };
 
 words! {
@@ -112,6 +113,8 @@ pub struct Explanation {
     pub causes: Vec<Cause>,
     /// The way of the conversation this is about.
     pub hops: Vec<HopRow>,
+    /// What became of the connection that was opened; `null` where none was (`netobs explain`).
+    pub probe: Option<ProbeRow>,
     /// What could not be read of the configuration.
     pub unread: Vec<String>,
 }

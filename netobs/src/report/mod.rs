@@ -10,6 +10,7 @@ mod histogram;
 mod links;
 mod map;
 mod names;
+mod probe;
 mod status;
 mod totals;
 
@@ -35,6 +36,7 @@ pub use names::{
     Close, Direction, EvidenceKind, HookName, HopName, InitiatorBy, KindName, Nat, Outcome, Path,
     ProtocolName, Reporter, RoleName, Verdict, Via,
 };
+pub use probe::{ProbeOutcome, ProbeRow};
 pub use status::{InterfaceStates, NotFound, SkippedAt, SourceStatus, StatusDocument, TableUse};
 pub use totals::{
     DropLabels, HopLabels, PairLabels, PathFlowLabels, PathLabels, TcpTotals, Totals, WorkloadAmounts,

@@ -9,7 +9,7 @@ use super::{
     tone::Tone,
     units,
 };
-use crate::report::{AskedSide, DropHop, Explanation, Verdict};
+use crate::report::{AskedSide, DropHop, Explanation, ProbeOutcome, ProbeRow, ProtocolName, Verdict};
 
 const HEADS: [Head; 5] = [
     Head::word("TIME"),
@@ -40,6 +40,9 @@ pub fn explain(answer: &Explanation, look: Look) -> String {
         }
     }
     paragraph(&mut page, look, &saying(answer));
+    if let Some(probe) = &answer.probe {
+        paragraph(&mut page, look, &probed(probe));
+    }
     if let Some(hop) = &answer.last_hop {
         let next =
             answer.expected_next_hop.as_ref().map(|next| format!("; expected next at {}", place(next)));
@@ -101,6 +104,28 @@ pub(super) fn saying(answer: &Explanation) -> String {
         Verdict::Unanswered => format!("The packets left, and nothing came back.{why}"),
         Verdict::Degraded => format!("They reach each other, with losses.{why}"),
     }
+}
+
+/// What became of a probe, in a sentence.
+pub(super) fn probed(probe: &ProbeRow) -> String {
+    let to = match probe.port {
+        Some(port) => std::net::SocketAddr::new(probe.address, port).to_string(),
+        None => probe.address.to_string(),
+    };
+    let sent = match probe.protocol {
+        ProtocolName::Tcp => "A connection",
+        ProtocolName::Udp => "A datagram",
+        _ => "An echo request",
+    };
+    let came = match probe.outcome {
+        ProbeOutcome::Answered => "was answered",
+        ProbeOutcome::Refused => "was refused",
+        ProbeOutcome::Unreachable => "was told that there is no way",
+        ProbeOutcome::Silence => "was not answered",
+        ProbeOutcome::Failed => "could not be sent",
+    };
+    let why = probe.error.as_ref().map(|error| format!(": {}", text::printable(error))).unwrap_or_default();
+    format!("{sent} to {to} {came} within {:.3} s{why}.", probe.seconds)
 }
 
 /// A side with its address and port, as far as they are known.
@@ -175,7 +200,7 @@ pub(super) mod tests {
     use super::*;
     use crate::report::{
         Cause, CauseName, Confidence, Evidence, EvidenceKind, Head, HookName, HopDirection, HopRow, KindName,
-        Path, ProtocolName, RoleName,
+        Path, RoleName,
     };
 
     fn hop(interface: &str, hook: HookName, role: RoleName, direction: HopDirection) -> HopRow {
@@ -246,6 +271,7 @@ pub(super) mod tests {
                 hop("veth1", HookName::Ingress, RoleName::Veth, HopDirection::Forward),
                 hop("br-back", HookName::Ingress, RoleName::Bridge, HopDirection::Forward),
             ],
+            probe: None,
             unread: vec!["the network stack of an endpoint: not permitted".into()],
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    explain::{place, saying, side},
+    explain::{place, probed, saying, side},
     text, units,
 };
 use crate::{
@@ -18,6 +18,9 @@ pub fn ticket(answer: &Explanation) -> String {
     let [source, destination] = [&answer.source, &answer.destination].map(side);
     writeln!(page, "## {} → {}: `{}`\n", plain(&source), plain(&destination), answer.verdict).ok();
     writeln!(page, "{}\n", saying(answer)).ok();
+    if let Some(probe) = &answer.probe {
+        writeln!(page, "{}\n", plain(&probed(probe))).ok();
+    }
     let mut facts = vec![("Node", answer.head.node.to_string()), ("Time", answer.head.time.to_string())];
     facts.extend(answer.protocol.map(|one| ("Protocol", one.to_string())));
     facts.extend(answer.path.map(|one| ("Path", one.to_string())));
