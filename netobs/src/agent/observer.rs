@@ -437,13 +437,15 @@ impl Observer {
         self.journal.drops(&dropped, clock);
         self.journal.settings(&self.facts, clock.wall);
         let journal = self.journal.shown();
+        let pairs = looks.then(|| self.collector.pair_rows(&names, clock)).unwrap_or_default();
         self.collector.flows.close_tick();
         // Without the interfaces' own counters there is nothing to compare with, and the rest goes on.
         let counted = counted.unwrap_or_default();
         publish::baselines(&mut self.placed, &self.collector, &self.facts, &counted);
         let health = publish::health(self, tracker.state(), &self.drain, &counted);
         self.tick_seconds = began.elapsed().as_secs_f64();
-        Ok(publish::report(self, &hidden, (clock.wall, interval), (flows, dropped, journal), totals, health))
+        let rows = (flows, pairs, dropped);
+        Ok(publish::report(self, &hidden, (clock.wall, interval), rows, journal, (totals, health)))
     }
 }
 

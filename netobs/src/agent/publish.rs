@@ -19,8 +19,8 @@ use crate::{
     },
     kernel::Drain,
     report::{
-        ConntrackUse, DropRow, FlowRow, Health, InterfaceCounts, InterfaceState, MapUse, Report, Shown,
-        SourceState, Totals, Unseen,
+        ConntrackUse, DropRow, FlowRow, Health, InterfaceCounts, InterfaceState, MapUse, PairRow, Report,
+        Shown, SourceState, Totals, Unseen,
     },
     runtime::{facts::RuntimeState, guests::read::LibvirtState},
     settings::CriSocket,
@@ -252,9 +252,9 @@ pub(super) fn report(
     observer: &Observer,
     hidden: &HashSet<EndpointId>,
     (time, interval): (Timestamp, Duration),
-    (flows, drops, journal): (Option<Vec<Arc<FlowRow>>>, Vec<DropRow>, Arc<Shown>),
-    totals: Totals,
-    health: Health,
+    (flows, pairs, drops): (Option<Vec<Arc<FlowRow>>>, Vec<PairRow>, Vec<DropRow>),
+    journal: Arc<Shown>,
+    (totals, health): (Totals, Health),
 ) -> Report {
     let shown = observer.registry.endpoints().into_iter().filter(|one| !hidden.contains(&one.number));
     let mut endpoints: Vec<_> = shown.map(|one| names::row(&one)).collect();
@@ -268,6 +268,7 @@ pub(super) fn report(
         links,
         lists_flows: flows.is_some(),
         flows: flows.unwrap_or_default(),
+        pairs,
         drops,
         journal,
         totals,

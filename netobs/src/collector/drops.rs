@@ -20,7 +20,10 @@ pub(super) use rows::Rows;
 
 use super::Names;
 use crate::{
-    evidence::reasons::{Class, Reason, Reasons},
+    evidence::{
+        pairs::Unjoined,
+        reasons::{Class, Reason, Reasons},
+    },
     flow::{
         conversation::{Conversation, DropNote, Place},
         interfaces::Interfaces,
@@ -312,8 +315,8 @@ impl Drops {
     }
 
     /// Pairs that packets were dropped between and no conversation tells of: who, by which way, the reason's class,
-    /// and when the last one was.
-    pub fn pairs(&self) -> impl Iterator<Item = ([EndpointId; 2], PairLabels, Class, u64)> {
+    /// and what was dropped.
+    pub fn pairs(&self) -> impl Iterator<Item = ([EndpointId; 2], PairLabels, Class, Unjoined)> {
         let unjoined = self.known.iter().filter(|(_, known)| known.settled && !known.joined);
         // A fragment, or what is left over of a connection, is no attempt.
         let is_attempt = |(key, known): &(&DropKey, &Known)| {
@@ -321,7 +324,14 @@ impl Drops {
         };
         unjoined.filter(is_attempt).filter_map(|(key, known)| {
             let (ends, labels) = known.told?;
-            Some((ends, labels, self.reasons.get(key.reason).class, known.latest.last_seen))
+            let reason = self.reasons.get(key.reason);
+            let unjoined = Unjoined {
+                packets: known.latest.dropped.packets,
+                first_seen: known.latest.first_seen,
+                last_seen: known.latest.last_seen,
+                reason: Some(Arc::clone(&reason.name)),
+            };
+            Some((ends, labels, reason.class, unjoined))
         })
     }
 

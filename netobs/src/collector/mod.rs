@@ -43,7 +43,7 @@ use crate::{
         overflow::Overflow,
         spill,
     },
-    report::{HopLabels, PathFlowLabels, Totals},
+    report::{HopLabels, PairRow, PathFlowLabels, Totals},
 };
 
 /// One reading of the kernel's tables: counters since the agent's start.
@@ -104,6 +104,8 @@ pub struct Collector {
     changed: Vec<VerdictChange>,
     /// Whether conversations may have rows.
     has_rows: bool,
+    /// The pairs of the last tick, if conversations have rows.
+    pairs: Pairs,
 }
 
 impl Collector {
@@ -278,15 +280,17 @@ impl Collector {
                 pairs.tell(about.ends, labels.into(), verdict, about.last_seen, now);
             }
         });
-        for (ends, labels, class, last) in self.drops.pairs() {
+        for (ends, labels, class, unjoined) in self.drops.pairs() {
             if ends[1] != EndpointId::GROUP {
-                pairs.tell(ends, labels, verdict::of_class(class), last, now);
+                pairs.tell_unjoined(ends, labels, verdict::of_class(class), unjoined, now);
             }
         }
         self.ledger.totals.dropped_apart.clone_from(self.drops.apart());
         self.ledger.flows(alive);
         self.ledger.pairs(pairs.count());
         self.changed.extend(self.changes.read(pairs.verdicts(), now));
+        // Of a tick that has rows, for the rows of pairs: the very pairs that were counted.
+        self.pairs = if self.has_rows { pairs } else { Pairs::default() };
         if now.saturating_sub(self.forgot_workloads) >= FORGET_EVERY {
             self.forgot_workloads = now;
             self.ledger.forget_workloads(&names.workloads());
@@ -347,6 +351,13 @@ impl Collector {
     ) -> Vec<Arc<crate::report::FlowRow>> {
         self.has_rows = true;
         rows::flows(self, names, clock, interval)
+    }
+
+    /// The rows of the pairs that [`Self::totals`] counted last, in no order. Made where there are rows of
+    /// conversations.
+    #[must_use]
+    pub fn pair_rows(&self, names: &Names<'_>, clock: Clock) -> Vec<PairRow> {
+        rows::pairs(&self.pairs, names, clock)
     }
 }
 

@@ -6,7 +6,11 @@ use netobs_common::{counters::Counters, endpoint::EndpointId, tunnel::Encapsulat
 
 use super::{Clock, Collector, Names};
 use crate::{
-    evidence::{facts, verdict},
+    evidence::{
+        facts,
+        pairs::{Pairs, Told},
+        verdict,
+    },
     flow::{
         conversation::{Carrier, Conversation, Place},
         interfaces::Interfaces,
@@ -19,8 +23,8 @@ use crate::{
         order, reporter, via,
     },
     report::{
-        Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Overlay, Party, ProtocolName,
-        SocketProcess, Tcp,
+        Amounts, Evidence, FlowRow, HopDirection, HopRow, OriginalDestination, Overlay, PairDrops,
+        PairLabels, PairRow, Party, ProtocolName, SocketProcess, Tcp,
     },
 };
 
@@ -42,6 +46,26 @@ pub(super) fn flows(
         rate.then(other.last_seen.cmp(&one.last_seen)).then_with(|| one.id.cmp(&other.id))
     });
     rows
+}
+
+/// All pairs. One of which a side is not to be shown is counted, and nobody is named.
+pub(super) fn pairs(pairs: &Pairs, names: &Names<'_>, clock: Clock) -> Vec<PairRow> {
+    let row = |(ends, labels, told): ([EndpointId; 2], PairLabels, &Told)| {
+        let is_shown = !ends.iter().any(|end| names.is_hidden(*end));
+        PairRow {
+            ends: is_shown.then(|| ends.map(|end| names.id(end))),
+            labels,
+            verdict: told.verdict,
+            last_seen: clock.wall_time(told.last_seen),
+            dropped: told.unjoined.as_ref().map(|unjoined| PairDrops {
+                packets: unjoined.packets,
+                reason: unjoined.reason.clone(),
+                first_seen: clock.wall_time(unjoined.first_seen),
+                last_seen: clock.wall_time(unjoined.last_seen),
+            }),
+        }
+    };
+    pairs.iter().map(row).collect()
 }
 
 struct Writer<'a> {

@@ -1,6 +1,9 @@
 //! Verdicts of conversations → one verdict for each pair of endpoints. Pure: time is an argument.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use netobs_common::endpoint::EndpointId;
 
@@ -9,10 +12,34 @@ use crate::report::{PairLabels, Verdict};
 /// How long after its last evidence a pair leaves a bad verdict, in nanoseconds.
 pub const BAD_FOR: u64 = 30_000_000_000;
 
+/// What is told of a pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The first of the table that applies.
+    pub verdict: Verdict,
+    /// The latest evidence for any of its verdicts.
+    pub last_seen: u64,
+    /// Packets that were dropped and that no conversation tells of. Boxed: few pairs have any, and a tick walks all.
+    pub unjoined: Option<Box<Unjoined>>,
+}
+
+/// Packets that the kernel dropped between two endpoints and that no conversation has for its evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unjoined {
+    /// How many.
+    pub packets: u64,
+    /// The first.
+    pub first_seen: u64,
+    /// The latest.
+    pub last_seen: u64,
+    /// Why, where all of them were dropped for the same reason.
+    pub reason: Option<Arc<str>>,
+}
+
 /// The verdicts of pairs, as conversations tell them.
 #[derive(Debug, Default)]
 pub struct Pairs {
-    verdicts: HashMap<([EndpointId; 2], PairLabels), Verdict>,
+    told: HashMap<([EndpointId; 2], PairLabels), Told>,
 }
 
 impl Pairs {
@@ -26,27 +53,67 @@ impl Pairs {
         last_seen: u64,
         now: u64,
     ) {
-        let told = if is_bad(verdict) && now.saturating_sub(last_seen) >= BAD_FOR {
+        self.hear(ends, labels, verdict, last_seen, now);
+    }
+
+    /// Takes in packets that were dropped, and what that says where no conversation tells of them.
+    pub fn tell_unjoined(
+        &mut self,
+        ends: [EndpointId; 2],
+        labels: PairLabels,
+        verdict: Verdict,
+        more: Unjoined,
+        now: u64,
+    ) {
+        let told = self.hear(ends, labels, verdict, more.last_seen, now);
+        match &mut told.unjoined {
+            None => told.unjoined = Some(Box::new(more)),
+            Some(known) => {
+                known.packets += more.packets;
+                known.first_seen = known.first_seen.min(more.first_seen);
+                known.last_seen = known.last_seen.max(more.last_seen);
+                known.reason = known.reason.take().filter(|reason| Some(reason) == more.reason.as_ref());
+            }
+        }
+    }
+
+    fn hear(
+        &mut self,
+        ends: [EndpointId; 2],
+        labels: PairLabels,
+        verdict: Verdict,
+        last_seen: u64,
+        now: u64,
+    ) -> &mut Told {
+        let heard = if is_bad(verdict) && now.saturating_sub(last_seen) >= BAD_FOR {
             Verdict::Unknown
         } else {
             verdict
         };
-        let known = self.verdicts.entry((ends, labels)).or_insert(Verdict::Unknown);
+        let nothing = Told { verdict: Verdict::Unknown, last_seen: 0, unjoined: None };
+        let told = self.told.entry((ends, labels)).or_insert(nothing);
         // The table of verdicts is in the order in which they apply.
-        *known = (*known).min(told);
+        told.verdict = told.verdict.min(heard);
+        told.last_seen = told.last_seen.max(last_seen);
+        told
+    }
+
+    /// Every pair.
+    pub fn iter(&self) -> impl Iterator<Item = ([EndpointId; 2], PairLabels, &Told)> {
+        self.told.iter().map(|((ends, labels), told)| (*ends, *labels, told))
     }
 
     /// Each pair's verdict.
     pub fn verdicts(&self) -> impl Iterator<Item = (&([EndpointId; 2], PairLabels), Verdict)> {
-        self.verdicts.iter().map(|(pair, verdict)| (pair, *verdict))
+        self.told.iter().map(|(pair, told)| (pair, told.verdict))
     }
 
     /// How many pairs are in which verdict.
     #[must_use]
     pub fn count(&self) -> BTreeMap<(PairLabels, Verdict), u64> {
         let mut counts = BTreeMap::new();
-        for ((_, labels), verdict) in &self.verdicts {
-            *counts.entry((*labels, *verdict)).or_default() += 1;
+        for ((_, labels), told) in &self.told {
+            *counts.entry((*labels, told.verdict)).or_default() += 1;
         }
         counts
     }
@@ -102,5 +169,25 @@ mod tests {
     #[test]
     fn a_good_verdict_stays_while_its_conversation_is_listed() {
         assert_eq!(counted(&[(20, Verdict::Reachable, NOW - 90 * SECOND)]), [(Verdict::Reachable, 1)]);
+    }
+
+    #[test]
+    fn drops_that_no_conversation_tells_of_are_summed_and_their_reason_is_told_if_it_is_one() {
+        let mut pairs = Pairs::default();
+        let ends = [EndpointId(20), EndpointId::EXTERNAL];
+        let mut lose = |packets, at, reason: &str| {
+            let more = Unjoined { packets, first_seen: at, last_seen: at, reason: Some(reason.into()) };
+            pairs.tell_unjoined(ends, LABELS, Verdict::Dropped, more, NOW);
+            let told = pairs.iter().next().map(|(.., told)| told.clone()).unwrap();
+            (told.verdict, told.last_seen, told.unjoined.unwrap())
+        };
+        lose(2, NOW - 5 * SECOND, "netfilter_drop");
+        let (verdict, last_seen, unjoined) = lose(3, NOW - SECOND, "netfilter_drop");
+        assert_eq!((verdict, last_seen), (Verdict::Dropped, NOW - SECOND));
+        assert_eq!((unjoined.packets, unjoined.first_seen), (5, NOW - 5 * SECOND));
+        assert_eq!(unjoined.reason.as_deref(), Some("netfilter_drop"));
+        for reason in ["ip_rpfilter", "netfilter_drop", "ip_rpfilter"] {
+            assert_eq!(lose(1, NOW, reason).2.reason, None, "they differ");
+        }
     }
 }

@@ -11,6 +11,7 @@ mod links;
 mod map;
 mod names;
 mod probe;
+mod pairs;
 mod status;
 mod totals;
 
@@ -37,6 +38,7 @@ pub use names::{
     ProtocolName, Reporter, RoleName, Verdict, Via,
 };
 pub use probe::{ProbeOutcome, ProbeRow};
+pub use pairs::{PairDrops, PairRow};
 pub use status::{InterfaceStates, NotFound, SkippedAt, SourceStatus, StatusDocument, TableUse};
 pub use totals::{
     DropLabels, HopLabels, PairLabels, PathFlowLabels, PathLabels, TcpTotals, Totals, WorkloadAmounts,
@@ -72,6 +74,8 @@ pub struct Report {
     pub lists_flows: bool,
     /// Conversations alive, or ended less than 30 s ago; the busiest first.
     pub flows: Vec<Arc<FlowRow>>,
+    /// Pairs of endpoints, in no order; listed where conversations are.
+    pub pairs: Vec<PairRow>,
     /// What the kernel dropped in the last ten minutes, the most packets first.
     pub drops: Vec<DropRow>,
     /// What changed lately.
@@ -94,6 +98,7 @@ impl Report {
             links: Vec::new(),
             lists_flows: true,
             flows: Vec::new(),
+            pairs: Vec::new(),
             drops: Vec::new(),
             journal: Arc::default(),
             totals: Totals::default(),

@@ -172,10 +172,35 @@ fn what_the_hosts_own_firewall_keeps_in_is_told_though_no_hook_has_seen_it() {
     let attempts: Vec<_> =
         tick.totals.attempts.iter().map(|((_, outcome), count)| (*outcome, *count)).collect();
     assert_eq!(attempts, [(Outcome::Dropped, 1)]);
-    assert!(tick.totals.pairs.keys().any(|(_, verdict)| *verdict == Verdict::Dropped));
+    let [pair] = &tick.pairs[..] else { panic!("{:?}", tick.pairs) };
+    assert_eq!(pair.ends, Some(["host".into(), "container/b".into()]));
+    assert_eq!((pair.labels, pair.verdict), (labels.pair, Verdict::Dropped));
+    let dropped = pair.dropped.as_ref().unwrap();
+    assert_eq!((dropped.packets, dropped.reason.as_deref()), (3, Some("netfilter_drop")));
     lose(&mut host, key, 1);
     let tick = host.second();
     assert_eq!((tick.drops[0].packets, tick.totals.attempts.values().sum::<u64>()), (4, 1), "booked once");
+}
+
+#[test]
+fn what_a_conversation_has_for_its_evidence_is_not_told_of_the_pair_besides() {
+    let (mut host, _) = forwarded(FILTERED);
+    let tick = host.later(3 * SECOND);
+    let [pair] = &tick.pairs[..] else { panic!("{:?}", tick.pairs) };
+    assert_eq!((pair.verdict, &pair.dropped), (Verdict::Dropped, &None));
+    assert_eq!(pair.labels, tick.rows[0].pair_labels());
+}
+
+#[test]
+fn a_pair_with_somebody_who_is_not_to_be_shown_is_counted_without_names() {
+    let (mut host, _) = forwarded(FILTERED);
+    let hidden = [host.registry.lookup(0, A.parse().unwrap()).unwrap()].into();
+    let tick = host.later(3 * SECOND);
+    let names = crate::collector::Names::of(&host.registry).without(&hidden);
+    let clock = crate::collector::Clock { monotonic: host.now, wall: jiff::Timestamp::UNIX_EPOCH };
+    let [pair] = &host.collector.pair_rows(&names, clock)[..] else { panic!("not one pair") };
+    assert_eq!(pair.ends, None);
+    assert_eq!(tick.totals.pairs.get(&(pair.labels, pair.verdict)), Some(&1));
 }
 
 #[test]

@@ -35,7 +35,7 @@ use crate::{
         observed::{Namespace, Observed, Process},
         registry::Registry,
     },
-    report::{Direction, DropRow, FlowRow, KindName, ProtocolName, Totals},
+    report::{Direction, DropRow, FlowRow, KindName, PairRow, ProtocolName, Totals},
     runtime::facts::{RuntimeContainer, RuntimeName, RuntimeNetwork},
 };
 
@@ -47,6 +47,7 @@ pub(super) type Books = BTreeMap<(KindName, KindName, ProtocolName), Counters>;
 /// What a tick publishes.
 pub(super) struct Tick {
     pub(super) rows: Vec<FlowRow>,
+    pub(super) pairs: Vec<PairRow>,
     pub(super) drops: Vec<DropRow>,
     pub(super) totals: Totals,
 }
@@ -349,10 +350,12 @@ impl Host {
         let drops = self.collector.drop_rows(&names, clock);
         let rows = self.collector.rows(&names, clock, Duration::from_nanos(nanoseconds));
         let totals = self.collector.totals(&names);
+        let pairs = self.collector.pair_rows(&names, clock);
+        counted_as_listed(&pairs, &totals);
         self.collector.flows.close_tick();
         never_falls(&self.last, &totals);
         self.last = totals.clone();
-        Tick { rows: rows.iter().map(|row| FlowRow::clone(row)).collect(), drops, totals }
+        Tick { rows: rows.iter().map(|row| FlowRow::clone(row)).collect(), pairs, drops, totals }
     }
 
     /// Where a conversation's directions are counted, as `va I`.
@@ -385,6 +388,17 @@ pub(super) fn books(totals: &Totals) -> Books {
         books.entry((ends.0, ends.1, labels.protocol)).or_default().add(*counters);
     }
     books
+}
+
+/// The rows of pairs are what the gauge counts.
+#[track_caller]
+fn counted_as_listed(pairs: &[PairRow], totals: &Totals) {
+    let mut counts = BTreeMap::new();
+    for pair in pairs {
+        *counts.entry((pair.labels, pair.verdict)).or_insert(0) += 1;
+    }
+    let gauge = totals.pairs.iter().filter(|(_, count)| **count > 0);
+    assert_eq!(counts, gauge.map(|(key, count)| (*key, *count)).collect());
 }
 
 #[track_caller]
