@@ -158,7 +158,7 @@ impl Writer<'_> {
             verdict: verdict::of(conversation, self.clock.monotonic),
             evidence: self.evidence(conversation),
             first_seen: self.clock.wall_time(conversation.first_seen()),
-            last_seen: self.clock.wall_time(conversation.last_seen()),
+            last_seen: self.clock.wall_time(conversation.last_seen().max(conversation.first_seen())),
         }
     }
 

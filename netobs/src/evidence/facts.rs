@@ -114,8 +114,29 @@ fn fact(kind: EvidenceKind, count: u64, sighting: &Sighting) -> Fact {
         kind,
         count,
         first_seen: sighting.first_seen,
-        last_seen: sighting.last_seen(),
+        // Of the coarse clock, which is some milliseconds behind the one that the first packet has its time from.
+        last_seen: sighting.last_seen().max(sighting.first_seen),
         place: sighting.place(),
         detail: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netobs_common::{counters::Counters, key::FlowKey};
+
+    use super::*;
+    use crate::flow::made_up::tcp;
+
+    #[test]
+    fn no_fact_ends_before_it_begins() {
+        let mut one = Conversation::new("f1".into(), tcp("10.0.0.2:40000", "10.0.0.3:80"), None);
+        let counters = Counters { packets: 1, segments: 1, bytes: 60 };
+        // Of one packet: the precise clock, and the coarse one.
+        let read =
+            FlowCounters { counters, syn_ack: 1, first_seen: 10, last_seen: 7, ..FlowCounters::default() };
+        one.sightings.push(Sighting::new(FlowKey::default(), false, read));
+        let facts = of(&one);
+        assert!(!facts.is_empty() && facts.iter().all(|fact| fact.first_seen <= fact.last_seen), "{facts:?}");
     }
 }
