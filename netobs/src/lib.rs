@@ -2,7 +2,7 @@
 //!
 //! Modules in the order data flows; imports point to the pure middle (`ARCHITECTURE.md`):
 //! the world is read in `kernel` and `host`, judged in `flow`, `identity` and `path`,
-//! published as one `report` a tick, and shown by `export`, `api`, `map` and `top`.
+//! published as one `report` a tick, and shown by `export`, `api`, `map`, `matrix` and `top`.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod agent;
@@ -23,6 +23,7 @@ pub mod instance;
 pub mod journal;
 pub mod kernel;
 pub mod map;
+pub mod matrix;
 pub mod path;
 pub mod publication;
 pub mod report;

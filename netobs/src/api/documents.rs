@@ -4,8 +4,11 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::filter::FlowFilter;
-use crate::report::{EndpointRow, FlowRow, Head, Report};
+use super::{filter::FlowFilter, pair_filter::PairFilter};
+use crate::{
+    matrix,
+    report::{EndpointRow, FlowRow, Head, Report},
+};
 
 /// As [`crate::report::FlowsDocument`], borrowed.
 #[derive(Serialize)]
@@ -43,6 +46,12 @@ pub(super) fn events(report: &Report, since: Option<Timestamp>) -> anyhow::Resul
     json(&report.events_document(since))
 }
 
+/// `/api/v1/matrix`.
+pub(super) fn matrix(report: &Report, filter: &PairFilter) -> anyhow::Result<Bytes> {
+    let (pairs, flows) = filter.rows(report);
+    json(&matrix::build(report.head(), pairs, flows))
+}
+
 /// `/api/v1/status`.
 pub(super) fn status(report: &Report) -> anyhow::Result<Bytes> {
     json(&report.status_document())
@@ -62,7 +71,10 @@ pub(super) fn json(document: &impl Serialize) -> anyhow::Result<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::{super::made_up, *};
-    use crate::report::{EndpointsDocument, FlowsDocument};
+    use crate::{
+        matrix::MatrixDocument,
+        report::{EndpointsDocument, FlowsDocument, KindName},
+    };
 
     #[test]
     fn bodies_are_the_documents_of_the_schema() {
@@ -71,5 +83,17 @@ mod tests {
         assert_eq!(serde_json::from_slice::<FlowsDocument>(&body).unwrap(), report.flows_document(|_| true));
         let body = endpoints(&report).unwrap();
         assert_eq!(serde_json::from_slice::<EndpointsDocument>(&body).unwrap(), report.endpoints_document());
+    }
+
+    #[test]
+    fn the_matrix_is_that_of_what_passes() {
+        let report = made_up::report();
+        let whole: MatrixDocument =
+            serde_json::from_slice(&matrix(&report, &PairFilter::default()).unwrap()).unwrap();
+        assert_eq!((&whole.head, whole.cells.len()), (&report.head(), 5));
+        let filter = PairFilter { kind: Some(KindName::Pod), ..PairFilter::default() };
+        let part: MatrixDocument = serde_json::from_slice(&matrix(&report, &filter).unwrap()).unwrap();
+        let pods = |cell: &&crate::matrix::MatrixCell| cell.source_kind == KindName::Pod;
+        assert_eq!(part.cells, whole.cells.iter().filter(pods).cloned().collect::<Vec<_>>());
     }
 }

@@ -1,17 +1,18 @@
 //! Filters of flows: what was asked for → the rows that pass. Pure.
 
 use std::{
-    collections::BTreeSet,
     fmt,
     net::{IpAddr, SocketAddr},
     str::FromStr,
-    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::condition::Conditions;
-use crate::report::{EndpointRow, FlowRow, KindName, Path, Report, Verdict};
+use super::{
+    condition::Conditions,
+    selected::{Selected, sides},
+};
+use crate::report::{FlowRow, KindName, Path, Report, Verdict};
 
 /// What a flow must be to pass: all of it. The query of `/api/v1/flows` and the flags of `netobs flows`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,42 +89,6 @@ fn everywhere(flow: &FlowRow) -> impl Iterator<Item = (IpAddr, u16)> {
     let seen = flow.hops.iter().flat_map(|hop| [&hop.source, &hop.destination]);
     let hops = seen.filter_map(|text| text.parse::<SocketAddr>().ok()).map(|one| (one.ip(), one.port()));
     sides(flow).chain(hops)
-}
-
-/// The addresses and ports of a flow's ends: both sides, and what the source addressed.
-fn sides(flow: &FlowRow) -> impl Iterator<Item = (IpAddr, u16)> {
-    let original = flow.original_destination.as_ref().map(|one| (one.address, one.port));
-    [(flow.source.address, flow.source.port), (flow.destination.address, flow.destination.port)]
-        .into_iter()
-        .chain(original)
-}
-
-/// The endpoints a selector means.
-struct Selected {
-    ids: BTreeSet<Arc<str>>,
-    /// `NAMESPACE/NAME` of a Service: no endpoint, but what a source may address.
-    service: Option<String>,
-    address: Option<IpAddr>,
-}
-
-impl Selected {
-    fn of(selector: &str, endpoints: &[EndpointRow]) -> Self {
-        let means = endpoints.iter().filter(|one| one.is(selector));
-        let mut ids: BTreeSet<_> = means.map(|one| Arc::clone(&one.id)).collect();
-        ids.insert(selector.into());
-        let service = selector.strip_prefix("service/").map(str::to_owned);
-        Self { ids, service, address: selector.parse().ok() }
-    }
-
-    fn has(&self, flow: &FlowRow) -> bool {
-        self.ids.contains(&flow.source.endpoint)
-            || self.ids.contains(&flow.destination.endpoint)
-            || self.service.as_deref().is_some_and(|wanted| {
-                let addressed = flow.original_destination.as_ref();
-                addressed.and_then(|one| one.service.as_deref()) == Some(wanted)
-            })
-            || self.address.is_some_and(|wanted| sides(flow).any(|(ip, _)| ip == wanted))
-    }
 }
 
 /// Percent-encoding of everything but RFC 3986's unreserved characters.

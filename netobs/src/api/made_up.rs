@@ -1,4 +1,5 @@
-//! A small report for tests: a web server, who calls it, and a name server asked over IPv6.
+//! A small report for tests: a web server, who calls it, and a name server asked over IPv6; a packet that the firewall
+//! kept in, and somebody who is not to be shown.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -75,7 +76,51 @@ pub(crate) fn report() -> Report {
     Arc::make_mut(&mut report.flows[1]).original_destination =
         Some(OriginalDestination { address: "198.51.100.1".parse().unwrap(), port: 8080, service: None });
     Arc::make_mut(&mut report.flows[2]).verdict = Verdict::Refused;
+    report.pairs = pairs(&report.flows);
     report
+}
+
+/// One for each flow; the first has lost a packet besides, two have no flow.
+fn pairs(flows: &[Arc<FlowRow>]) -> Vec<PairRow> {
+    let time = |text: &str| text.parse().unwrap();
+    let mut pairs: Vec<PairRow> = flows
+        .iter()
+        .map(|flow| PairRow {
+            ends: Some([Arc::clone(&flow.source.endpoint), Arc::clone(&flow.destination.endpoint)]),
+            labels: flow.pair_labels(),
+            verdict: flow.verdict,
+            last_seen: flow.last_seen,
+            dropped: None,
+        })
+        .collect();
+    pairs[0].verdict = Verdict::Dropped;
+    pairs[0].dropped = Some(PairDrops {
+        packets: 3,
+        reason: Some("netfilter_drop".into()),
+        first_seen: time("2026-01-02T03:04:04Z"),
+        last_seen: time("2026-01-02T03:04:05Z"),
+    });
+    let labels = |source_kind, destination_kind, path| PairLabels { source_kind, destination_kind, path };
+    let alone = |labels, ends| PairRow {
+        ends,
+        labels,
+        verdict: Verdict::Reachable,
+        last_seen: time("2026-01-02T03:03:46Z"),
+        dropped: None,
+    };
+    pairs.push(alone(labels(KindName::Pod, KindName::External, Path::Uplink), None));
+    let cache = Some(["container/batch".into(), "container/cache".into()]);
+    pairs.push(PairRow {
+        verdict: Verdict::Unreachable,
+        dropped: Some(PairDrops {
+            packets: 1,
+            reason: None,
+            first_seen: time("2026-01-02T03:03:46Z"),
+            last_seen: time("2026-01-02T03:03:46Z"),
+        }),
+        ..alone(labels(KindName::Container, KindName::Container, Path::Bridge), cache)
+    });
+    pairs
 }
 
 /// A hop that saw something.

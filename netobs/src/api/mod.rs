@@ -10,8 +10,10 @@ mod listen;
 #[cfg(test)]
 pub(crate) mod made_up;
 mod probe;
+mod pair_filter;
 mod pulse;
 mod routes;
+mod selected;
 mod server;
 mod socket;
 mod stall;
@@ -24,6 +26,7 @@ pub use explain::{Configuration, ExplainQuery, ReadConfiguration};
 pub use filter::{AddressFilter, FlowFilter};
 pub use listen::Listeners;
 pub use probe::{AskedProbe, ProbeKind, ProbeQuery, SendProbe};
+pub use pair_filter::PairFilter;
 pub use pulse::{Pulse, State};
 pub use socket::{Occupant, occupant, remove_stale};
 pub use state::{AskedReaders, Faces};

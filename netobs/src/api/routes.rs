@@ -21,6 +21,7 @@ use super::{
     explain::{ExplainQuery, Refused},
     filter::FlowFilter,
     probe::ProbeQuery,
+    pair_filter::PairFilter,
     pulse,
     state::Faces,
 };
@@ -62,6 +63,7 @@ fn api() -> Router<Arc<Faces>> {
         .route("/api/v1/flows", get(flows))
         .route("/api/v1/flows/follow", get(follow))
         .route("/api/v1/map", get(map))
+        .route("/api/v1/matrix", get(matrix))
         .route("/api/v1/drops", get(drops))
         .route("/api/v1/events", get(events))
         .route("/api/v1/explain", get(explain))
@@ -75,6 +77,7 @@ async fn front() -> &'static str {
      /api/v1/flows         conversations, the busiest first; ?endpoint= &kind= &path= &verdict= &address= &port= &limit=\n\
      /api/v1/flows/follow  one line for each conversation that changes; the same filters\n\
      /api/v1/map           who hangs where on this host, and what flows between them\n\
+     /api/v1/matrix        how many pairs of which kinds are in which verdict, and why; ?endpoint= &kind= &path= &verdict=\n\
      /api/v1/drops         packets the kernel dropped: who to whom, why, and where they were seen last\n\
      /api/v1/events        what changed: verdicts, bursts of drops, links, addresses, routes, settings; ?since=\n\
      /api/v1/explain       why A does or does not reach B; ?source= &destination=\n\
@@ -120,6 +123,13 @@ async fn endpoints(State(faces): Shared) -> Response {
 
 async fn map(State(faces): Shared) -> Response {
     body("application/json", faces.map().await)
+}
+
+async fn matrix(State(faces): Shared, query: Result<Query<PairFilter>, QueryRejection>) -> Response {
+    match query {
+        Ok(Query(filter)) => body("application/json", faces.matrix(filter).await),
+        Err(rejection) => refused(&rejection),
+    }
 }
 
 async fn drops(State(faces): Shared) -> Response {

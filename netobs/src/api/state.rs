@@ -15,6 +15,7 @@ use super::{
     explain::{ExplainQuery, ReadConfiguration, Refused},
     filter::FlowFilter,
     probe::{self, ProbeQuery, SendProbe},
+    pair_filter::PairFilter,
     pulse::{Pulse, State},
 };
 use crate::{
@@ -53,6 +54,7 @@ pub struct Faces {
     endpoints: Cache,
     flows: Cache,
     map: Cache,
+    matrix: Cache,
     drops: Cache,
     status: Cache,
     open_metrics: Cache,
@@ -81,6 +83,7 @@ impl Faces {
             endpoints: Cache::default(),
             flows: Cache::default(),
             map: Cache::default(),
+            matrix: Cache::default(),
             drops: Cache::default(),
             status: Cache::default(),
             open_metrics: Cache::default(),
@@ -98,7 +101,7 @@ impl Faces {
         let mut reports = self.reports.clone();
         while let Some(current) = reports.next().await {
             self.pulse.beat(Instant::now());
-            let bodies = [&self.endpoints, &self.flows, &self.map, &self.drops, &self.status];
+            let bodies = [&self.endpoints, &self.flows, &self.map, &self.matrix, &self.drops, &self.status];
             for cache in bodies.into_iter().chain([&self.open_metrics, &self.classic]) {
                 cache.expire(&current);
             }
@@ -139,6 +142,15 @@ impl Faces {
 
     pub(super) async fn map(&self) -> anyhow::Result<Bytes> {
         self.map.get(&self.reports.with_flows().await?, |report| documents::map(&report)).await
+    }
+
+    pub(super) async fn matrix(&self, filter: PairFilter) -> anyhow::Result<Bytes> {
+        let report = self.reports.with_flows().await?;
+        if filter == PairFilter::default() {
+            return self.matrix.get(&report, move |report| documents::matrix(&report, &filter)).await;
+        }
+        let _turn = self.renderers.acquire().await?;
+        tokio::task::spawn_blocking(move || documents::matrix(&report, &filter)).await?
     }
 
     pub(super) async fn drops(&self) -> anyhow::Result<Bytes> {

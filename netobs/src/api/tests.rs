@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     export::Format,
+    matrix::MatrixDocument,
     publication::{self, Publisher},
     report::{EndpointsDocument, FlowRow, FlowsDocument, Report},
     settings::{Layer, Settings},
@@ -122,6 +123,9 @@ async fn both_faces_show_the_documents_of_the_same_report() {
     let filtered = agent.web("/api/v1/flows?kind=external&limit=1").await;
     let flows = serde_json::from_str::<FlowsDocument>(body(&filtered)).unwrap().flows;
     assert_eq!(flows.iter().map(|one| &*one.id).collect::<Vec<_>>(), ["f2"]);
+    let matrix = agent.web("/api/v1/matrix?kind=container&verdict=dropped").await;
+    let cells = serde_json::from_str::<MatrixDocument>(body(&matrix)).unwrap().cells;
+    assert_eq!((cells.len(), cells[0].flows), (1, 1), "{matrix}");
     assert!(agent.local("/").await.contains("/api/v1/status"));
     assert_eq!(status(&agent.local("/api/v1/status").await), 200);
 }
@@ -163,6 +167,8 @@ async fn what_is_not_in_the_fixed_set_is_refused_by_its_number() {
         ("/api/v1/flows?port=70000", 400),
         ("/api/v1/flows?address=here", 400),
         ("/api/v1/flows/", 404),
+        ("/api/v1/matrix?port=80", 400),
+        ("/api/v1/matrix?verdict=fine", 400),
         (&long, 414),
     ];
     for (path, expected) in table {

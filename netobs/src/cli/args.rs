@@ -9,7 +9,7 @@ use clap::{
 use clap_complete::Shell;
 
 use crate::{
-    api::{AddressFilter, Condition, Conditions, FlowFilter},
+    api::{AddressFilter, Condition, Conditions, FlowFilter, PairFilter},
     report::{KindName, Path, Verdict},
     settings::Layer,
 };
@@ -42,6 +42,8 @@ pub enum Command {
     Endpoints(EndpointsArgs),
     /// Show flows now, or as they change
     Flows(FlowsArgs),
+    /// Show the matrix of kinds: for each two of them and each way how many pairs are in which verdict, and why
+    Matrix(MatrixArgs),
     /// Show packets the kernel dropped: who to whom, why, and where they were seen last
     Drops(DropsArgs),
     /// Show what changed: verdicts, bursts of drops, and links, addresses, routes and kernel settings beside them
@@ -124,9 +126,9 @@ pub struct FlowsArgs {
     pub filter: FilterArgs,
 }
 
-/// The filters of `netobs flows`. A flow must pass all of them.
+/// The filters that flows and pairs of endpoints have.
 #[derive(Args, Debug, Default)]
-pub struct FilterArgs {
+pub struct PairFilterArgs {
     /// Either side is this endpoint: host, container/NAME or an id's beginning, pod/NAMESPACE/NAME, vm/NAME, node/NAME,
     /// external/NAME, an address; or service/NAMESPACE/NAME was addressed
     #[arg(long, value_name = "SELECTOR")]
@@ -143,6 +145,14 @@ pub struct FilterArgs {
     /// This is said about it
     #[arg(long, value_parser = words(Verdict::ALL.iter().map(|one| one.name()).collect()).try_map(|word| word.parse::<Verdict>()))]
     pub verdict: Option<Verdict>,
+}
+
+/// The filters of `netobs flows`. A flow must pass all of them.
+#[derive(Args, Debug, Default)]
+pub struct FilterArgs {
+    /// Those that pairs have too.
+    #[command(flatten)]
+    pub pair: PairFilterArgs,
 
     /// Some hop saw it with this address and, if given, port: before or after translation, or around it
     #[arg(long, value_name = "ADDR[:PORT]")]
@@ -167,16 +177,41 @@ impl FilterArgs {
     #[must_use]
     pub fn filter(&self) -> FlowFilter {
         FlowFilter {
-            endpoint: self.endpoint.clone(),
-            kind: self.kind,
-            path: self.path,
-            verdict: self.verdict,
+            endpoint: self.pair.endpoint.clone(),
+            kind: self.pair.kind,
+            path: self.pair.path,
+            verdict: self.pair.verdict,
             address: self.address,
             port: self.port,
             conditions: Conditions(self.conditions.clone()),
             limit: self.limit,
         }
     }
+}
+
+impl PairFilterArgs {
+    /// The filter the API understands.
+    #[must_use]
+    pub fn filter(&self) -> PairFilter {
+        PairFilter {
+            endpoint: self.endpoint.clone(),
+            kind: self.kind,
+            path: self.path,
+            verdict: self.verdict,
+        }
+    }
+}
+
+/// `netobs matrix`.
+#[derive(Args, Debug)]
+pub struct MatrixArgs {
+    /// How it is printed
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: PageOutput,
+
+    /// Which pairs.
+    #[command(flatten)]
+    pub filter: PairFilterArgs,
 }
 
 /// `netobs drops`.

@@ -11,6 +11,7 @@ use crate::{
     export,
     failure::Failure,
     map::MapDocument,
+    matrix::MatrixDocument,
     report::{DropsDocument, EndpointsDocument, EventsDocument, Explanation, FlowsDocument, StatusDocument},
 };
 
@@ -48,6 +49,7 @@ fn documents() -> anyhow::Result<Vec<(String, String)>> {
         ("schema/events.json".to_owned(), schema::<EventsDocument>()?),
         ("schema/explain.json".to_owned(), schema::<Explanation>()?),
         ("schema/map.json".to_owned(), schema::<MapDocument>()?),
+        ("schema/matrix.json".to_owned(), schema::<MatrixDocument>()?),
         ("schema/status.json".to_owned(), schema::<StatusDocument>()?),
         ("schema/doctor.json".to_owned(), schema::<DoctorDocument>()?),
     ])

@@ -13,6 +13,7 @@ mod explain;
 mod flows;
 mod logging;
 mod map;
+mod matrix;
 mod output;
 mod probe;
 mod top;
@@ -76,6 +77,7 @@ fn run(engine: Engine, cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Top(arguments) => top::run(engine, cli, arguments)?,
         Command::Endpoints(arguments) => endpoints::run(cli, arguments)?,
         Command::Flows(arguments) => flows::run(engine, cli, arguments)?,
+        Command::Matrix(arguments) => matrix::run(cli, arguments)?,
         Command::Drops(arguments) => drops::run(cli, arguments)?,
         Command::Events(arguments) => events::run(cli, arguments)?,
         Command::Map(arguments) => map::run(cli, arguments)?,

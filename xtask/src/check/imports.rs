@@ -9,7 +9,7 @@ const FACTS: &[&str] = &["host::facts", "runtime::facts"];
 /// Judge it: values in, values with reasons out, time as an argument.
 const JUDGES: &[&str] = &["flow", "identity", "path", "evidence", "explain", "journal", "report"];
 /// Show it: they read the report, and nothing else.
-const FACES: &[&str] = &["export", "api", "map", "table", "top", "web"];
+const FACES: &[&str] = &["export", "api", "map", "matrix", "table", "top", "web"];
 /// Start and end it.
 const EDGES: &[&str] = &["agent", "cli", "doctor", "instance", "publication", "shutdown"];
 
