@@ -33,6 +33,23 @@ const WORDS: &[(&str, &[&str])] = &[
         "verdict",
         &["dropped", "refused", "unreachable", "one_way", "unanswered", "degraded", "reachable", "unknown"],
     ),
+    (
+        "evidence",
+        &[
+            "syn_ack",
+            "reply_packet",
+            "handshake",
+            "rst",
+            "syn_retransmit",
+            "no_reply",
+            "icmp_error",
+            "neighbor_unanswered",
+            "drop",
+            "retransmit",
+            "hop_loss",
+            "socket_error",
+        ],
+    ),
     ("hook", &["ingress", "egress"]),
     ("role", &["veth", "tap", "bridge", "overlay", "macvlan", "uplink", "loopback"]),
     ("provenance", &PROVENANCES),
@@ -185,6 +202,7 @@ fn flow_fields(row: &Value) -> Result<()> {
     }
     for one in row["evidence"].as_array().context("evidence")? {
         keys("evidence", one, &["kind", "count", "first_seen", "last_seen", "hop", "detail"])?;
+        word("evidence", &one["kind"])?;
     }
     time("first_seen", &row["first_seen"])?;
     time("last_seen", &row["last_seen"])
@@ -233,6 +251,47 @@ pub fn map(answer: &Value) -> Result<()> {
         let mut pair = [edge["from"].as_str(), edge["to"].as_str()];
         pair.sort_unstable();
         ensure!(pairs.insert(pair), "these two are neighbours twice: {edge}");
+    }
+    Ok(())
+}
+
+/// The whole matrix: words, and each cell once.
+///
+/// # Errors
+/// With what deviates.
+pub fn matrix(answer: &Value) -> Result<()> {
+    let mut found = BTreeSet::new();
+    for cell in answer["cells"].as_array().context("no list of cells")? {
+        let names = [
+            "source_kind",
+            "destination_kind",
+            "path",
+            "verdicts",
+            "flows",
+            "bytes",
+            "evidence",
+            "last_seen",
+        ];
+        keys("a cell", cell, &names)?;
+        word("kind", &cell["source_kind"])?;
+        word("kind", &cell["destination_kind"])?;
+        word("path", &cell["path"])?;
+        let key = ["source_kind", "destination_kind", "path"].map(|name| cell[name].to_string());
+        ensure!(found.insert(key), "a cell twice: {cell}");
+        for (verdict, pairs) in cell["verdicts"].as_object().context("verdicts")? {
+            word("verdict", &Value::String(verdict.clone()))?;
+            ensure!(pairs.as_u64().is_some_and(|pairs| pairs > 0), "{verdict} without a pair: {cell}");
+        }
+        let mut kinds = BTreeSet::new();
+        for one in cell["evidence"].as_array().context("evidence")? {
+            keys("evidence", one, &["kind", "count", "first_seen", "last_seen", "hop", "detail"])?;
+            word("evidence", &one["kind"])?;
+            ensure!(kinds.insert(one["kind"].to_string()), "a kind of evidence twice: {cell}");
+            time("first_seen", &one["first_seen"])?;
+            time("last_seen", &one["last_seen"])?;
+        }
+        ensure!(cell["flows"].is_u64() && cell["bytes"].is_u64(), "{cell}");
+        time("last_seen", &cell["last_seen"])?;
     }
     Ok(())
 }

@@ -102,6 +102,9 @@ fn bad_command_lines(bare: &Bare) -> Result<()> {
         (&["flows", "--path", "sideways"], "sideways"),
         (&["flows", "--verdict", "fine"], "fine"),
         (&["flows", "--port", "70000"], "70000"),
+        (&["matrix", "-o", "jsonl"], "jsonl"),
+        (&["matrix", "--verdict", "fine"], "fine"),
+        (&["matrix", "--port", "80"], "--port"),
         (&["endpoints", "--agent", "nonsense"], "unix:///"),
         (&["endpoints", "--agent", "unix://relative"], "unix:///"),
         (&["agent", "--config", "/no/such/file.toml"], "/no/such/file.toml"),
@@ -187,7 +190,7 @@ fn without_an_agent(bare: &Bare) -> Result<()> {
     let dead = bare.directory().join("dead.sock");
     drop(UnixListener::bind(&dead)?);
     for address in [nobody, format!("unix://{}", dead.display())] {
-        for command in ["endpoints", "flows"] {
+        for command in ["endpoints", "flows", "matrix"] {
             let line = one_line(command, &run(bare, &[command, "--agent", &address])?, 3)?;
             ensure!(line.contains("netobs agent"), "{command} does not say what to do: {line}");
         }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use netobs_tests::{
     agent::{Agent, whole},
     docker_site::{LONELY, WEB},
+    matrix,
     netns::Stack,
     place::Place,
     process::{self, Background, until},
@@ -81,15 +82,17 @@ fn rows(agent: &Agent) -> Result<Vec<Value>> {
     Ok(document["drops"].as_array().context("no list of drops")?.clone())
 }
 
-/// The rows of one protocol between two endpoints, for a reason.
-fn between(agent: &Agent, ends: [&str; 2], protocol: &str, reason: &str) -> Result<Vec<Value>> {
-    let is_it = |row: &Value| {
-        row["source"]["endpoint"] == ends[0]
-            && row["destination"]["endpoint"] == ends[1]
-            && row["protocol"] == protocol
-            && row["reason"] == reason
-    };
+/// The rows between two endpoints.
+fn between_all(agent: &Agent, ends: [&str; 2]) -> Result<Vec<Value>> {
+    let is_it =
+        |row: &Value| row["source"]["endpoint"] == ends[0] && row["destination"]["endpoint"] == ends[1];
     Ok(rows(agent)?.into_iter().filter(is_it).collect())
+}
+
+/// Those of one protocol, for a reason.
+fn between(agent: &Agent, ends: [&str; 2], protocol: &str, reason: &str) -> Result<Vec<Value>> {
+    let is_it = |row: &Value| row["protocol"] == protocol && row["reason"] == reason;
+    Ok(between_all(agent, ends)?.into_iter().filter(is_it).collect())
 }
 
 fn sum(rows: &[Value], field: &str) -> u64 {
@@ -305,6 +308,14 @@ fn kept_in(stage: &Stage) -> Result<()> {
         ensure!(more == 1, "{more} attempts");
         let pairs = page.sum("netobs_path_pairs", &[("source_kind", "host"), ("verdict", "dropped")]);
         ensure!(whole(pairs) == 1, "{pairs} pairs");
+        // No flow tells of them, and the matrix has the pair and its evidence all the same.
+        let (cells, _) = matrix::judged(&stage.agent)?;
+        let cell = matrix::cell(&cells, ("host", "container", "host_direct"))?;
+        ensure!(cell.verdicts.get("dropped") == Some(&1), "{cell:?}");
+        let told = cell.fact("drop").context("no evidence of it")?;
+        let kept: Vec<_> = between_all(&stage.agent, ["host", "container/web"])?;
+        ensure!(told.flows == 0 && told.count == sum(&kept, "packets"), "{told:?}, listed are {kept:?}");
+        ensure!(told.detail.as_deref() == Some("netfilter_drop"), "{told:?}");
         Ok(())
     })
 }

@@ -1,5 +1,10 @@
-//! Everything at once on one node: containers in every mode, pods, virtual machines. Each is listed once as it is, and
-//! each of the communications between them has the right names on both sides.
+//! Everything at once on one node: containers in every mode, pods, virtual machines, and another node. Each is listed
+//! once as it is, each of the communications between them has the right names on both sides, and the matrix has them all.
+
+mod everything {
+    pub(crate) mod communications;
+    pub(crate) mod matrix;
+}
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +13,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use everything::{communications, matrix};
 use netobs_tests::{
     agent::Agent,
     contract::PROVENANCES,
@@ -21,13 +27,14 @@ use netobs_tests::{
     machine::{Card, Console, Machine},
     machine_image::MachineImage,
     netns::Stack,
+    other_node::{self, OtherNode},
     place::Place,
     pods::Pods,
     process::{self, own_program, until},
     require::{DOCKER, MACHINES, PODS, TRAFFIC},
-    site::{NODE, ROUTER, SERVER, UPLINK},
+    site::{NODE, ROUTER, UPLINK},
     suite::{self, Case},
-    traffic::{self, Server},
+    traffic,
 };
 use serde_json::Value;
 
@@ -53,6 +60,7 @@ struct Scene {
     back: Pod,
     daemon: Pod,
     _pods: Pods,
+    other: OtherNode,
     site: Mutex<DockerSite>,
 }
 
@@ -71,7 +79,9 @@ fn main() -> ExitCode {
         scene,
         vec![
             case("everybody_is_listed_once_as_they_are", everybody_is_listed as Check),
-            case("every_communication_has_both_names", every_communication),
+            case("every_communication_has_both_names", communications::have_both_names),
+            case("the_matrix_has_all_ten_communications", matrix::has_all_ten),
+            case("a_refusal_is_in_the_matrix_for_its_pair", matrix::has_a_refusal),
             case("while_dockerd_is_away_names_stay", while_dockerd_is_away),
         ],
     )
@@ -102,6 +112,12 @@ fn scene() -> Result<Scene> {
     let back = pods.run(&spec("back", false, &["main", "sidecar"]))?;
     let daemon = pods.run(&spec("daemon", true, &["main"]))?;
 
+    let other = OtherNode::new(&site.site)?;
+    // Whoever is outside may address pods and machines as they are.
+    site.site
+        .outside
+        .batch(&format!("route add 10.88.0.0/24 via {NODE}\nroute add 10.21.0.0/24 via {NODE}\n"))?;
+
     endpoint::bridge(&node, "br-nat", "10.21.0.1/24")?;
     endpoint::bridge(&node, "br-aside", "10.22.0.1/24")?;
     for (tap, bridge) in [("tap-mail", "br-nat"), ("tap-aside", "br-aside")] {
@@ -126,6 +142,8 @@ fn scene() -> Result<Scene> {
     let options = [
         format!("--cri-socket={}", pods.socket().display()),
         format!("--libvirt-dir={}", libvirt.status_directory().display()),
+        format!("--node=n2={}", other_node::ADDRESS),
+        format!("--node=n2={}", other_node::PODS),
     ];
     let options: Vec<_> = options.iter().map(String::as_str).collect();
     let agent = Agent::start(&node, &site.directory().join("agent"), &docker.socket(), &options)?;
@@ -138,6 +156,7 @@ fn scene() -> Result<Scene> {
         back,
         daemon,
         _pods: pods,
+        other,
         site: Mutex::new(site),
     })
 }
@@ -259,106 +278,6 @@ fn compare(found: &Value, expected: &Expected) -> Result<()> {
         ensure!(interfaces.iter().any(|one| fits(&one)), "no interface with {mode} and {address}");
     }
     Ok(())
-}
-
-/// Who opens connections.
-enum Client<'a> {
-    Place(Place<'a>),
-    Machine(&'a Console),
-}
-
-impl Client<'_> {
-    fn connect(&self, target: &str) -> Result<Vec<u16>> {
-        match self {
-            Self::Place(place) => traffic::connect(place, target, 5, 10_000),
-            Self::Machine(console) => {
-                let line = format!("/bin/traffic tcp-connect {target} --count 5 --bytes 10000");
-                console.run(&line)?.split_whitespace().map(|port| Ok(port.parse()?)).collect()
-            }
-        }
-    }
-}
-
-/// One communication: who, to which address and port, whom it is.
-type Row<'a> = (&'static str, Client<'a>, String, &'static str);
-
-fn every_communication(scene: &Scene) -> Result<()> {
-    let site = &*scene.site();
-    let (host, outside) = (|| site.node(), || site.outside());
-    let web = || site.place(WEB);
-    let machine = || Client::Machine(&scene.mail.console);
-    // One server each, on a port of its own wherever the address is the host's too.
-    let listen = |place: &Place, port: u16| traffic::tcp_server(place, &format!("0.0.0.0:{port}"));
-    let _servers: Vec<Server> = vec![
-        listen(&host(), 7_001)?,
-        listen(&web()?, 7_002)?,
-        listen(&place(&scene.back), 7_003)?,
-        listen(&outside(), 7_005)?,
-        listen(&site.place(PLAIN)?, 7_006)?,
-        listen(&site.place(PUBLISHED)?, 80)?,
-    ];
-    scene.ledger.run("(/bin/traffic tcp-serve 0.0.0.0:7004 >/dev/null 2>&1 &) ; sleep 1")?;
-    let front = || Client::Place(place(&scene.front));
-    let at = |address: &str, port: u16| format!("{address}:{port}");
-    let (web_at, plain_at) = (site.address(WEB)?, site.address(PLAIN)?);
-    let back_at = scene.back.address.clone().context("no address")?;
-    let rows: Vec<Row<'_>> = vec![
-        ("host", Client::Place(host()), at(&web_at, 7_002), "container/web"),
-        ("container/web", Client::Place(web()?), at("10.77.0.1", 7_001), "host"),
-        ("host", Client::Place(host()), at(&back_at, 7_003), "pod/shop/back"),
-        ("pod/shop/front", front(), at("10.88.0.1", 7_001), "host"),
-        ("host", Client::Place(host()), at("10.21.0.14", 7_004), "vm/ledger"),
-        ("vm/mail", machine(), at("10.21.0.1", 7_001), "host"),
-        ("container/web", Client::Place(web()?), at(&plain_at, 7_006), "container/plain"),
-        ("container/web", Client::Place(web()?), at(&back_at, 7_003), "pod/shop/back"),
-        ("pod/shop/front", front(), at(&web_at, 7_002), "container/web"),
-        ("pod/shop/front", front(), at(&back_at, 7_003), "pod/shop/back"),
-        ("vm/mail", machine(), at(&back_at, 7_003), "pod/shop/back"),
-        ("pod/shop/front", front(), at("10.21.0.14", 7_004), "vm/ledger"),
-        ("vm/mail", machine(), at(&web_at, 7_002), "container/web"),
-        ("container/web", Client::Place(web()?), at("10.21.0.14", 7_004), "vm/ledger"),
-        ("vm/mail", machine(), at("10.21.0.14", 7_004), "vm/ledger"),
-        ("container/web", Client::Place(web()?), at(SERVER, 7_005), "external"),
-        ("pod/shop/front", front(), at(SERVER, 7_005), "external"),
-        ("vm/mail", machine(), at(SERVER, 7_005), "external"),
-        ("container/lan", Client::Place(site.place(LAN)?), at(SERVER, 7_005), "external"),
-        ("external", Client::Place(outside()), at(NODE, 8_080), "container/published"),
-    ];
-    let (interval, sent) = Interval::around(&scene.agent, || {
-        let mut sent = Vec::new();
-        for (source, client, target, destination) in &rows {
-            let ports =
-                client.connect(target).with_context(|| format!("{source} to {destination} at {target}"))?;
-            sent.push((*source, ports, target.clone(), *destination));
-        }
-        Ok(sent)
-    })?;
-    scene.ledger.run("killall traffic")?;
-    interval.must_be_exact()?;
-    let mut wrong = Vec::new();
-    for (source, ports, target, destination) in &sent {
-        for port in ports {
-            let of_it = |flow: &&Flow| flow.source.port == Some(*port) && flow.addressed() == *target;
-            let found: Vec<&Flow> = interval.flows().iter().filter(of_it).collect();
-            let is = |flow: &Flow, source: &str, destination: &str| {
-                let ends = (flow.source.endpoint.as_deref(), flow.destination.endpoint.as_deref());
-                ends == (Some(source), Some(destination))
-            };
-            let named = found.iter().filter(|flow| is(flow, source, destination)).count();
-            // Two sources may happen on the same port; then each has its own flow.
-            let anothers = |flow: &&&Flow| {
-                sent.iter().any(|(other, ports, to, whom)| {
-                    to == target && ports.contains(port) && other != source && is(flow, other, whom)
-                })
-            };
-            if named + found.iter().filter(anothers).count() != found.len() || named != 1 {
-                let briefs: Vec<_> = found.iter().map(|flow| flow.brief()).collect();
-                wrong.push(format!("{source} → {destination} at {target} from {port}: {briefs:?}"));
-                break;
-            }
-        }
-    }
-    if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("\n")) }
 }
 
 fn while_dockerd_is_away(scene: &Scene) -> Result<()> {

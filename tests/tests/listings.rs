@@ -14,7 +14,7 @@ use netobs_tests::{
     contract,
     docker_site::{HOSTNET, LONELY, NONE, PLAIN, PUBLISHED, SIDECAR, WEB},
     exposition::Exposition,
-    http,
+    http, matrix,
     process::{Background, until},
     require::{self, DOCKER, PROMETHEUS, TRAFFIC},
     site::SERVER,
@@ -38,6 +38,7 @@ fn main() -> ExitCode {
             case("endpoints_follow_the_contract", |stage| listing(stage, "endpoints", &["endpoints"])),
             case("flows_follow_the_contract", |stage| listing(stage, "flows", &["flows"])),
             case("top_follows_the_contract", |stage| listing(stage, "flows", &["top", "--once"])),
+            case("the_matrix_agrees_with_flows_and_metrics", the_matrix_agrees),
             case("flows_are_filtered", flows_are_filtered),
             case("tables_name_the_containers", tables_name_the_containers),
             case("the_web_port_serves_the_same_documents", the_web_port_serves_the_same_documents),
@@ -154,6 +155,25 @@ fn flows_are_filtered(stage: &Stage) -> Result<()> {
     };
     ensure!(!web.is_empty() && web.iter().all(touches));
     ensure!(web.len() == all.iter().filter(|flow| touches(flow)).count(), "not all flows of container/web");
+    Ok(())
+}
+
+/// Whatever happened here before, and on the web port as on the socket.
+fn the_matrix_agrees(stage: &Stage) -> Result<()> {
+    some_traffic(stage)?;
+    let (cells, _) = matrix::judged(&stage.agent)?;
+    for key in [("container", "container", "bridge"), ("container", "external", "uplink")] {
+        let cell = matrix::cell(&cells, key)?;
+        ensure!(cell.verdicts.get("reachable") >= Some(&1) && cell.flows >= 1, "{cell:?}");
+    }
+    let path = "/api/v1/matrix?kind=external&verdict=reachable";
+    let answer = http::get(stage.agent.stack(), stage.agent.web_address, path, &[])?;
+    ensure!(answer.status == 200, "{}: {}", answer.status, answer.body);
+    let answer: Value = serde_json::from_str(&answer.body)?;
+    contract::envelope(&answer)?;
+    contract::matrix(&answer)?;
+    let cells = answer["cells"].as_array().context("cells")?;
+    ensure!(!cells.is_empty() && cells.iter().all(|cell| cell["path"] == "uplink"), "{answer}");
     Ok(())
 }
 

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
             case("the_terminal_is_restored_by_sigterm_and_ctrl_c", restored_by_signals),
             case("the_terminal_is_restored_by_a_panic", restored_by_a_panic),
             case("odd_sizes_do_no_harm", odd_sizes),
+            case("the_matrix_fits_eighty_columns", the_matrix_fits),
             case("an_empty_machine_says_what_was_looked_for", empty_machine),
         ],
     )
@@ -201,6 +202,34 @@ fn odd_sizes(stage: &Stage) -> Result<()> {
     terminal.must_be_restored()
 }
 
+/// A line that is too long would go on at the beginning of the next one, where nothing but kinds stand.
+fn the_matrix_fits(stage: &Stage) -> Result<()> {
+    let _server = traffic::tcp_server(&stage.place(WEB)?, "0.0.0.0:7401")?;
+    let web = stage.site.address(WEB)?;
+    traffic::connect(&stage.place(PLAIN)?, &format!("{web}:7401"), 2, 1000)?;
+    traffic::connect(&stage.place(PLAIN)?, &format!("{web}:7402"), 1, 10)
+        .err()
+        .context("somebody answered")?;
+    traffic::connect(&stage.node(), &format!("{web}:7401"), 1, 1000)?;
+    thread::sleep(Duration::from_secs(3));
+    let directory = tempfile::tempdir_in(stage.site.directory())?.keep();
+    let terminal = Terminal::open(&directory)?;
+    let program = agent::program()?;
+    let stack = stage.agent.stack().file().display().to_string();
+    let line = format!("nsenter --net={stack} {} matrix --agent {}", program.display(), stage.agent.url());
+    terminal.press(&[&format!("clear; {line}; echo status:$?"), "Enter"])?;
+    let screen = terminal.shows("its end", |screen| screen.lines().any(|line| line == "status:0"))?;
+    let head = screen.lines().position(|line| line.starts_with("FROM ") && line.ends_with("EVIDENCE"));
+    let rows = screen.lines().skip(head.with_context(|| screen.clone())? + 1);
+    let rows: Vec<&str> = rows.take_while(|line| *line != "status:0").collect();
+    let kinds = ["host ", "vm ", "container ", "pod ", "external ", "unknown "];
+    let is_row = |line: &&str| line.starts_with("    ") || kinds.iter().any(|kind| line.starts_with(kind));
+    ensure!(rows.len() >= 3 && rows.iter().all(is_row), "{screen}");
+    ensure!(rows.iter().any(|line| line.contains("1 refused")), "{screen}");
+    ensure!(rows.iter().all(|line| line.chars().count() <= 80), "{screen}");
+    Ok(())
+}
+
 /// No runtime, no containers: what was looked for and where, and the agent of another namespace.
 /// The message stands on the main screen, below what was there, and can be read.
 fn restored_by_a_panic(stage: &Stage) -> Result<()> {
@@ -223,6 +252,9 @@ fn empty_machine(stage: &Stage) -> Result<()> {
     thread::sleep(Duration::from_secs(2));
     let done = agent.client(&["top", "--once"])?;
     ensure!(done.status.success(), "{}", done.stderr);
+    let matrix = agent.client(&["matrix"])?;
+    ensure!(matrix.status.success() && matrix.stderr.lines().count() == 1, "{}", matrix.stderr);
+    ensure!(matrix.stderr.contains("netobs endpoints"), "not said what to do: {}", matrix.stderr);
     let head = done.stdout.to_lowercase();
     ensure!(head.contains("no containers found"), "not said: {}", done.stdout);
     ensure!(
