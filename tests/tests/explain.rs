@@ -410,7 +410,8 @@ fn no_probes(stage: &Stage) -> Result<()> {
     }
     // Only the socket of root's may ask for packets to be sent.
     let target = "http://127.0.0.1:9778/api/v1/probe?source=host&destination=127.0.0.1:9";
-    let code = stage.agent.stack().run(&format!("curl -s -o /dev/null -w %{{http_code}} -X POST {target}"))?;
+    let code =
+        stage.agent.stack().run(&format!("curl -s -o /dev/null -w %{{http_code}} -X POST {target}"))?;
     ensure!(code.trim() == "404", "{code}");
     Ok(())
 }

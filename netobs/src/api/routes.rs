@@ -20,8 +20,8 @@ use serde::Deserialize;
 use super::{
     explain::{ExplainQuery, Refused},
     filter::FlowFilter,
-    probe::ProbeQuery,
     pair_filter::PairFilter,
+    probe::ProbeQuery,
     pulse,
     state::Faces,
 };

@@ -14,8 +14,8 @@ use super::{
     documents,
     explain::{ExplainQuery, ReadConfiguration, Refused},
     filter::FlowFilter,
-    probe::{self, ProbeQuery, SendProbe},
     pair_filter::PairFilter,
+    probe::{self, ProbeQuery, SendProbe},
     pulse::{Pulse, State},
 };
 use crate::{

@@ -10,8 +10,8 @@ mod histogram;
 mod links;
 mod map;
 mod names;
-mod probe;
 mod pairs;
+mod probe;
 mod status;
 mod totals;
 
@@ -37,8 +37,8 @@ pub use names::{
     Close, Direction, EvidenceKind, HookName, HopName, InitiatorBy, KindName, Nat, Outcome, Path,
     ProtocolName, Reporter, RoleName, Verdict, Via,
 };
-pub use probe::{ProbeOutcome, ProbeRow};
 pub use pairs::{PairDrops, PairRow};
+pub use probe::{ProbeOutcome, ProbeRow};
 pub use status::{InterfaceStates, NotFound, SkippedAt, SourceStatus, StatusDocument, TableUse};
 pub use totals::{
     DropLabels, HopLabels, PairLabels, PathFlowLabels, PathLabels, TcpTotals, Totals, WorkloadAmounts,
