@@ -10,6 +10,7 @@ pub mod drop;
 pub mod endpoint;
 pub mod entry;
 pub mod hook;
+pub mod icmp_error;
 pub mod inner;
 pub mod interface;
 pub mod key;

@@ -36,6 +36,13 @@ pub const DROP_REASONS: &str = "DROP_REASONS";
 /// Per-CPU array by the number of a reason → [`crate::drop::Dropped`] that are no drops; then [`APART_NOT_IP`] and
 /// [`APART_UNCOUNTED`].
 pub const DROPS_APART: &str = "DROPS_APART";
+/// Hash: [`crate::icmp_error::IcmpErrorKey`] → [`crate::icmp_error::IcmpError`].
+pub const ICMP_ERRORS: &str = "ICMP_ERRORS";
+/// Per-CPU array by [`crate::icmp_error::IcmpErrorType`] → errors that [`ICMP_ERRORS`] does not have, each counted
+/// where it enters this host or is made.
+pub const ICMP_ERRORS_UNLISTED: &str = "ICMP_ERRORS_UNLISTED";
+/// Program array of one: what the classifiers leave ICMP errors to.
+pub const ICMP_ERROR_PROGRAM: &str = "ICMP_ERROR_PROGRAM";
 
 /// Interfaces that can be observed at once.
 pub const INTERFACES_CAPACITY: u32 = 4_096;
@@ -72,6 +79,8 @@ pub const APART_NOT_IP: u32 = DROP_REASONS_CAPACITY;
 pub const APART_UNCOUNTED: u32 = DROP_REASONS_CAPACITY + 1;
 /// Size of the [`DROPS_APART`] array.
 pub const DROPS_APART_CAPACITY: u32 = DROP_REASONS_CAPACITY + 2;
+/// ICMP errors held in detail at once.
+pub const ICMP_ERRORS_CAPACITY: u32 = 4_096;
 /// Size of the [`SPILL`] array.
 pub const SPILL_CAPACITY: u32 =
     2 * crate::endpoint::Kind::COUNT * crate::endpoint::Kind::COUNT * crate::wire::Protocol::COUNT;

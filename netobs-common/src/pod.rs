@@ -47,6 +47,8 @@ pod!(
     crate::drop::DropRestKey,
     crate::drop::Dropped,
     crate::endpoint::Party,
+    crate::icmp_error::IcmpError,
+    crate::icmp_error::IcmpErrorKey,
     crate::inner::DeviceLayout,
     crate::inner::InnerKey,
     crate::interface::Interface,

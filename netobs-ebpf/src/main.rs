@@ -17,6 +17,7 @@ mod drop;
 mod dropped;
 mod exact;
 mod fragment;
+mod icmp;
 mod inner;
 mod interface;
 mod maps;
@@ -35,8 +36,12 @@ use aya_ebpf::{
 };
 use netobs_common::hook::Hook;
 
+// Inlined into what the macro makes around it: a program that calls functions cannot leave the rest to another one
+// before Linux 6.0 on arm64 (`bpf_jit_supports_subprog_tailcalls`).
+
 /// Packets an interface received.
 #[classifier]
+#[inline(always)]
 pub fn netobs_ingress(ctx: TcContext) -> i32 {
     observe::observe(&ctx, Hook::INGRESS);
     TC_ACT_UNSPEC
@@ -44,6 +49,7 @@ pub fn netobs_ingress(ctx: TcContext) -> i32 {
 
 /// Packets an interface is about to send.
 #[classifier]
+#[inline(always)]
 pub fn netobs_egress(ctx: TcContext) -> i32 {
     observe::observe(&ctx, Hook::EGRESS);
     TC_ACT_UNSPEC
@@ -51,6 +57,7 @@ pub fn netobs_egress(ctx: TcContext) -> i32 {
 
 /// Packets an interface inside an endpoint received.
 #[classifier]
+#[inline(always)]
 pub fn netobs_inner_ingress(ctx: TcContext) -> i32 {
     observe::inside(&ctx, Hook::INGRESS);
     TC_ACT_UNSPEC
@@ -58,8 +65,17 @@ pub fn netobs_inner_ingress(ctx: TcContext) -> i32 {
 
 /// Packets an interface inside an endpoint is about to send.
 #[classifier]
+#[inline(always)]
 pub fn netobs_inner_egress(ctx: TcContext) -> i32 {
     observe::inside(&ctx, Hook::EGRESS);
+    TC_ACT_UNSPEC
+}
+
+/// An ICMP error that one of the programs above has counted, left to this one.
+#[classifier]
+#[inline(always)]
+pub fn netobs_icmp_error(ctx: TcContext) -> i32 {
+    icmp::read(&ctx);
     TC_ACT_UNSPEC
 }
 

@@ -2,20 +2,21 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, ProgramArray},
 };
 use netobs_common::{
     counters::{Counters, FlowCounters, PathCounters},
     drop::{DropCounters, DropKey, DropRestKey, Dropped},
     endpoint::Party,
+    icmp_error::{IcmpError, IcmpErrorKey, IcmpErrorType},
     inner::InnerKey,
     interface::Interface,
     key::{AddressKey, Datagram, FlowKey, FragmentKey, PathKey, PrefixKey, SkipKey},
     maps::{
         ADDRESSES_CAPACITY, DROP_NAMESPACES_CAPACITY, DROP_REASONS_CAPACITY, DROP_REST_CAPACITY,
-        DROPS_APART_CAPACITY, DROPS_CAPACITY, FLOWS_CAPACITY, FRAGMENTS_CAPACITY, INNER_CAPACITY,
-        INTERFACES_CAPACITY, OWNERS_CAPACITY, PATHS_CAPACITY, PORTS_CAPACITY, PREFIXES_CAPACITY,
-        SKIPS_CAPACITY, SPILL_CAPACITY,
+        DROPS_APART_CAPACITY, DROPS_CAPACITY, FLOWS_CAPACITY, FRAGMENTS_CAPACITY, ICMP_ERRORS_CAPACITY,
+        INNER_CAPACITY, INTERFACES_CAPACITY, OWNERS_CAPACITY, PATHS_CAPACITY, PORTS_CAPACITY,
+        PREFIXES_CAPACITY, SKIPS_CAPACITY, SPILL_CAPACITY,
     },
     owner::{BoundPort, SocketOwner},
 };
@@ -110,3 +111,16 @@ pub(crate) static DROPS_APART: PerCpuArray<Dropped> = PerCpuArray::with_max_entr
 /// One entry: see [`DropScratch`].
 #[map]
 pub(crate) static DROP_SCRATCH: PerCpuArray<DropScratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// As [`FLOWS`]: a full one is an error code.
+#[map]
+pub(crate) static ICMP_ERRORS: HashMap<IcmpErrorKey, IcmpError> =
+    HashMap::with_max_entries(ICMP_ERRORS_CAPACITY, 0);
+
+#[map]
+pub(crate) static ICMP_ERRORS_UNLISTED: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(IcmpErrorType::COUNT, 0);
+
+/// One entry: `netobs_icmp_error`.
+#[map]
+pub(crate) static ICMP_ERROR_PROGRAM: ProgramArray = ProgramArray::with_max_entries(1, 0);

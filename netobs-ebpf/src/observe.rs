@@ -9,7 +9,7 @@ use netobs_common::{
 
 use crate::{
     count::{self, Seen},
-    exact, fragment, inner, interface,
+    exact, fragment, icmp, inner, interface,
     maps::SCRATCH,
     skb::Skb,
     tunnel,
@@ -78,4 +78,5 @@ fn look(ctx: &TcContext, hook: Hook, find: impl FnOnce(u32) -> Option<Interface>
         counters: Counters::one(segments(length, headers.length, gso_size, gso_segs), length),
     };
     count::seen(ctx, scratch, &seen);
+    icmp::look(ctx, scratch, &seen);
 }

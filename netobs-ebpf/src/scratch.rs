@@ -2,6 +2,7 @@
 
 use netobs_common::{
     counters::FlowCounters,
+    icmp_error::{IcmpError, IcmpErrorKey},
     key::{Datagram, FlowKey, FragmentKey, PathKey},
     parse::Headers,
     tunnel::Outer,
@@ -23,4 +24,8 @@ pub(crate) struct Scratch {
     pub(crate) party_keys: Keys,
     pub(crate) copied: Copied,
     pub(crate) tick: Tick,
+    pub(crate) error_key: IcmpErrorKey,
+    pub(crate) error: IcmpError,
+    /// 1 where the error is counted at this hook.
+    pub(crate) error_counts: u64,
 }

@@ -18,6 +18,18 @@ pub(super) fn read(
     limit: u32,
     headers: &mut Headers,
 ) -> Result<(), Skip> {
+    let (at, end) = header(packet, offset, limit, headers)?;
+    transport::read(packet, at, end, headers)
+}
+
+/// The header alone: where the transport starts, and where the packet ends.
+#[inline(always)]
+pub(super) fn header(
+    packet: &impl Packet,
+    offset: usize,
+    limit: u32,
+    headers: &mut Headers,
+) -> Result<(usize, u32), Skip> {
     let ip: [u8; HEADER] = packet.bytes(offset).ok_or(Skip::TRUNCATED)?;
     let header = usize::from(ip[0] & 0x0f) * 4;
     if ip[0] >> 4 != 4 || header < HEADER {
@@ -40,5 +52,5 @@ pub(super) fn read(
         headers.identification = u32::from(u16::from_be_bytes([ip[4], ip[5]]));
         headers.fragment = if flags & FRAGMENT_OFFSET == 0 { Fragment::FIRST } else { Fragment::LATER };
     }
-    transport::read(packet, offset + header, end, headers)
+    Ok((offset + header, end))
 }

@@ -20,6 +20,18 @@ pub(super) fn read(
     limit: u32,
     headers: &mut Headers,
 ) -> Result<(), Skip> {
+    let (at, end) = header(packet, offset, limit, headers)?;
+    transport::read(packet, at, end, headers)
+}
+
+/// The headers alone: where the transport starts, and where the packet ends.
+#[inline(always)]
+pub(super) fn header(
+    packet: &impl Packet,
+    offset: usize,
+    limit: u32,
+    headers: &mut Headers,
+) -> Result<(usize, u32), Skip> {
     let ip: [u8; 8] = packet.bytes(offset).ok_or(Skip::TRUNCATED)?;
     headers.source = packet.bytes(offset + 8).ok_or(Skip::TRUNCATED)?;
     headers.destination = packet.bytes(offset + 24).ok_or(Skip::TRUNCATED)?;
@@ -43,7 +55,7 @@ pub(super) fn read(
             None => break,
         }
     }
-    transport::read(packet, at, end, headers)
+    Ok((at, end))
 }
 
 /// Steps over one extension header; its length, or `None` where the chain ends.

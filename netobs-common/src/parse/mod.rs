@@ -5,15 +5,18 @@ mod arp;
 mod ipv4;
 mod ipv6;
 mod link;
+mod quote;
 mod transport;
 mod tunnel;
 
 #[cfg(test)]
 mod tests;
 
+pub use quote::quote;
 pub use tunnel::inner;
 
 use crate::{
+    icmp_error::IcmpErrorType,
     interface::LinkLayer,
     key::{Address, Ports},
     packet::Packet,
@@ -113,6 +116,21 @@ impl Headers {
             Network::IPV4 => to[12] >> 4 == 0xe || (to[12] & to[13] & to[14] & to[15]) == 0xff,
             Network::IPV6 => to[0] == 0xff,
             _ => false,
+        }
+    }
+
+    /// Whether it is an ICMP error, which quotes the packet it is about; [`IcmpErrorType::NONE`] where not.
+    #[must_use]
+    #[inline(always)]
+    pub const fn icmp_error(&self) -> IcmpErrorType {
+        // Of an echo the port is the identifier, and of a later fragment there is nothing to read.
+        if self.ports.source != 0 || self.fragment.0 == Fragment::LATER.0 {
+            return IcmpErrorType::NONE;
+        }
+        let [kind, code] = self.ports.destination.to_be_bytes();
+        match self.protocol() {
+            Protocol::ICMP | Protocol::ICMPV6 => IcmpErrorType::of(self.network, kind, code),
+            _ => IcmpErrorType::NONE,
         }
     }
 

@@ -9,6 +9,8 @@
 )]
 mod packets;
 
+mod errors;
+
 use std::vec::Vec;
 
 use packets::{

@@ -44,12 +44,25 @@ fn layer(packet: &impl Packet, offset: usize, end: u32, headers: &mut Headers) -
             headers.length += 12;
             Ok(())
         }
-        Proto::ICMP if headers.network == Network::IPV4 => {
-            control(packet, offset, headers, [icmp::ECHO_REQUEST, icmp::ECHO_REPLY])
+        Proto::ICMP if headers.network == Network::IPV4 => control(packet, offset, headers, ECHO),
+        Proto::ICMPV6 if headers.network == Network::IPV6 => control(packet, offset, headers, V6_ECHO),
+        _ => Ok(()),
+    }
+}
+
+const ECHO: [u8; 2] = [icmp::ECHO_REQUEST, icmp::ECHO_REPLY];
+const V6_ECHO: [u8; 2] = [icmp::V6_ECHO_REQUEST, icmp::V6_ECHO_REPLY];
+
+/// The ports alone, of a packet of which no more than the first eight bytes may be there.
+#[inline(always)]
+pub(super) fn quoted(packet: &impl Packet, offset: usize, headers: &mut Headers) -> Result<(), Skip> {
+    match headers.proto {
+        Proto::TCP | Proto::UDP | Proto::SCTP => {
+            headers.ports = ports(packet, offset)?;
+            Ok(())
         }
-        Proto::ICMPV6 if headers.network == Network::IPV6 => {
-            control(packet, offset, headers, [icmp::V6_ECHO_REQUEST, icmp::V6_ECHO_REPLY])
-        }
+        Proto::ICMP if headers.network == Network::IPV4 => control(packet, offset, headers, ECHO),
+        Proto::ICMPV6 if headers.network == Network::IPV6 => control(packet, offset, headers, V6_ECHO),
         _ => Ok(()),
     }
 }

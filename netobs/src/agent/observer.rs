@@ -414,6 +414,16 @@ impl Observer {
             now,
         };
         self.collector.read(&reading, &names, tracker.translations());
+        self.collector.hear_errors(
+            &self.drain.errors,
+            &self.drain.unlisted_errors,
+            &names,
+            tracker.translations(),
+        );
+        for key in self.collector.quiet_errors(now) {
+            let last = self.kernel.take_error(&key)?;
+            self.collector.error_taken(&key, last, &names, tracker.translations());
+        }
         for key in self.collector.expire(now) {
             let last = self.kernel.take_flow(&key)?;
             self.collector.flows.taken(&key, last);

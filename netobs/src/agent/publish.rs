@@ -65,6 +65,7 @@ pub(super) fn health(observer: &Observer, tracked: State, drain: &Drain, counted
     let drops = &observer.collector.drops;
     let details = drops.without_detail() + drops.apart().get("uncounted").copied().unwrap_or(0);
     let lost = lost.chain([("drop_details", details), ("drops", drain.drops.missed)]);
+    let lost = lost.chain([("icmp_errors", observer.collector.unlisted_errors())]);
     let mut attach: Vec<_> = observer.placed.values().map(|one| one.attached).collect();
     attach.sort_unstable();
     attach.dedup();

@@ -5,6 +5,7 @@ mod coverage;
 mod directory;
 mod dropping;
 mod drops;
+mod icmp;
 mod rows;
 
 use std::{
@@ -102,6 +103,7 @@ pub struct Collector {
     forgot_workloads: u64,
     changes: Changes,
     changed: Vec<VerdictChange>,
+    errors: icmp::IcmpErrors,
     /// Whether conversations may have rows.
     has_rows: bool,
     /// The pairs of the last tick, if conversations have rows.
@@ -147,6 +149,7 @@ impl Collector {
             ledger.progress(conversation, interfaces, names);
             ledger.lose(conversation, interfaces, names);
             ledger.witness(conversation, interfaces, names);
+            ledger.errors(conversation);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod apart;
 mod dropping;
+mod errors;
 mod host;
 mod journey;
 mod kernel;

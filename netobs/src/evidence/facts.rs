@@ -50,6 +50,7 @@ pub fn of(conversation: &Conversation) -> Vec<Fact> {
         });
     }
     progress(conversation, &mut facts);
+    facts.extend(super::icmp::facts(conversation));
     facts.extend(conversation.losses.iter().map(|loss| Fact {
         kind: EvidenceKind::HopLoss,
         count: loss.segments,

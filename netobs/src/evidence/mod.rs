@@ -3,6 +3,7 @@
 pub mod changes;
 pub mod drops;
 pub mod facts;
+pub mod icmp;
 pub mod pairs;
 pub mod progress;
 pub mod reasons;

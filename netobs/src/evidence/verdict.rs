@@ -1,9 +1,9 @@
 //! What the packets of one conversation allow to say about reachability. `reachable` is never said without
-//! a packet seen in each direction; what needs ICMP errors, or the neighbours' answers, is not said yet.
+//! a packet seen in each direction; what needs the neighbours' answers is not said yet.
 
 use netobs_common::wire::{Proto, Protocol};
 
-use super::{drops, reasons::Class};
+use super::{drops, icmp, reasons::Class};
 use crate::{
     flow::conversation::{Conversation, Sighting},
     report::{HopDirection, Outcome, TcpState, Verdict},
@@ -18,6 +18,9 @@ pub const UNANSWERED: u64 = 3_000_000_000;
 pub fn of(conversation: &Conversation, now: u64) -> Verdict {
     if conversation.is_group() {
         return Verdict::Unknown;
+    }
+    if let Some(told) = icmp::verdict(conversation) {
+        return told;
     }
     let forward = conversation.toward(HopDirection::Forward).next().is_some();
     let mut replies = conversation.toward(HopDirection::Reply).peekable();
@@ -134,7 +137,13 @@ pub fn outcome(conversation: &Conversation, now: u64) -> Option<Outcome> {
         return None;
     }
     let given_up = now.saturating_sub(conversation.first_seen()) >= UNANSWERED;
+    let by_error = icmp::verdict(conversation).is_some();
     match of(conversation, now) {
+        // An error about a connection that is open is no answer to the attempt.
+        Verdict::Refused | Verdict::Unreachable if by_error && is_open(conversation) => {
+            Some(Outcome::Established)
+        }
+        Verdict::Unreachable if by_error => Some(Outcome::Unreachable),
         Verdict::Dropped if given_up => Some(Outcome::Dropped),
         Verdict::Unreachable if given_up => Some(Outcome::Unreachable),
         // The answer may not arrive: the initiator's ACK says that it did, or its RST, by which checks of a port end.

@@ -1,6 +1,6 @@
 //! Every metric family netobs has. The page is encoded from this table, and docs/metrics.md written from it.
 
-use netobs_common::skip::Skip;
+use netobs_common::{icmp_error::IcmpErrorType, skip::Skip};
 
 use super::family::{
     BaseUnit::{Bytes, Ratio, Seconds},
@@ -15,7 +15,7 @@ use crate::report::{
 };
 
 /// The sum of the worst cases of the families that are always on, as documented.
-pub const ALWAYS_ON_WORST_CASE: usize = 422_497;
+pub const ALWAYS_ON_WORST_CASE: usize = 425_413;
 
 const fn closed(name: &'static str, values: fn() -> Vec<&'static str>) -> Label {
     Label { name, values: Closed(values) }
@@ -54,6 +54,9 @@ fn outcomes() -> Vec<&'static str> {
 }
 fn evidence() -> Vec<&'static str> {
     EvidenceKind::ALL.iter().map(|one| one.name()).collect()
+}
+fn icmp_errors() -> Vec<&'static str> {
+    IcmpErrorType::all().map(IcmpErrorType::name).collect()
 }
 fn roles() -> Vec<&'static str> {
     RoleName::ALL.iter().map(|one| one.name()).collect()
@@ -139,6 +142,7 @@ const BY_CLOSE: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH, PROTOCOL, clos
 const BY_VERDICT: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH, closed("verdict", verdicts)];
 const BY_OUTCOME: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH, closed("outcome", outcomes)];
 const BY_EVIDENCE: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH, closed("evidence", evidence)];
+const BY_ICMP_ERROR: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH, closed("type", icmp_errors)];
 const BY_PAIR: &[Label] = &[SOURCE_KIND, DESTINATION_KIND, PATH];
 const BY_DROP: &[Label] =
     &[SOURCE_KIND, DESTINATION_KIND, PATH, closed("last_hop", last_hops), closed("reason", reasons)];
@@ -191,6 +195,8 @@ families! {
         "TCP connections attempted, each counted once, when its outcome is decided";
     EVIDENCE = Counter Always "netobs_path_evidence_total" BY_EVIDENCE,
         "Conversations in which a fact was observed, each kind once a conversation";
+    ICMP_ERRORS = Counter Always "netobs_icmp_errors_total" BY_ICMP_ERROR,
+        "ICMP errors, each counted once, under the flow whose packet they quote";
     #[Seconds] HANDSHAKE = Histogram Always "netobs_tcp_handshake_seconds" BY_PAIR,
         "Time from the first SYN to the ACK that ends the handshake, where the source's packets are seen first";
     #[Seconds] ROUND_TRIP = Histogram Always "netobs_tcp_rtt_seconds" BY_PAIR,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use netobs_common::{counters::Counters, drop::Dropped};
+use netobs_common::{counters::Counters, drop::Dropped, icmp_error::IcmpErrorType};
 
 use super::{
     families as table, labels,
@@ -36,6 +36,7 @@ pub(super) fn encode(page: &Page, rows: &mut Rows<'_>) -> fmt::Result {
     rows.family(&table::PATH_PAIRS, by_pair(&totals.pairs, Verdict::name))?;
     rows.family(&table::ATTEMPTS, by_pair(&totals.attempts, Outcome::name))?;
     rows.family(&table::EVIDENCE, by_pair(&totals.evidence, EvidenceKind::name))?;
+    rows.family(&table::ICMP_ERRORS, by_pair(&totals.icmp_errors, IcmpErrorType::name))?;
     let tcp = || totals.tcp.iter().map(|(labels, one)| (pair_labels(labels), one));
     rows.histograms(&table::HANDSHAKE, tcp().map(|(labels, one)| (labels, &one.handshakes)))?;
     rows.histograms(&table::ROUND_TRIP, tcp().map(|(labels, one)| (labels, &one.round_trips)))?;

@@ -13,6 +13,7 @@ use netobs_common::{
 };
 
 use super::{
+    errors::QuotedError,
     lifetime::Signs,
     progress::Progress,
     translation::Tracked,
@@ -244,6 +245,8 @@ pub struct Conversation {
     pub drops: Vec<DropNote>,
     /// The latest packet when that was looked at last.
     pub losses_at: u64,
+    /// ICMP errors about its packets.
+    pub errors: Vec<QuotedError>,
     /// How far it has come, TCP only.
     pub progress: Progress,
     /// Evidence that was counted, as bits `1 << EvidenceKind`.
@@ -295,6 +298,7 @@ impl Conversation {
             losses: Vec::new(),
             drops: Vec::new(),
             losses_at: 0,
+            errors: Vec::new(),
             progress: Progress::default(),
             evidenced: 0,
             ended: None,

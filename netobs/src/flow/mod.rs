@@ -2,6 +2,7 @@
 //! is an argument.
 
 pub mod conversation;
+pub mod errors;
 pub mod interfaces;
 pub mod lifetime;
 pub mod progress;

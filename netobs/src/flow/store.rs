@@ -173,8 +173,10 @@ fn evidence_at(conversation: &Conversation, verdict: Verdict) -> u64 {
             let lost = conversation.losses.iter().map(|one| one.seen.1).max();
             lost.unwrap_or(0).max(conversation.progress.repeated_at)
         }
-        Verdict::Dropped | Verdict::Unreachable => {
-            conversation.drops.iter().map(|one| one.last_seen).max().unwrap_or_else(last_seen)
+        Verdict::Dropped | Verdict::Unreachable | Verdict::Refused => {
+            let events = conversation.drops.iter().map(|one| one.last_seen);
+            let events = events.chain(conversation.errors.iter().map(|one| one.last_seen));
+            events.max().unwrap_or_else(last_seen)
         }
         _ => last_seen(),
     }

@@ -12,6 +12,7 @@ use netobs_common::{
     wire::Protocol,
 };
 
+mod errors;
 mod packet;
 
 use super::{

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use anyhow::Result;
 use netobs_common::{
     counters::{Counters, FlowCounters, PathCounters},
+    icmp_error::{IcmpError, IcmpErrorKey, IcmpErrorType},
     key::{FlowKey, PathKey, SkipKey},
     maps::SPILL_CAPACITY,
     pod,
@@ -25,6 +26,10 @@ pub struct Drain {
     pub spill: Vec<(u32, Counters)>,
     /// What the kernel dropped.
     pub drops: Drops,
+    /// ICMP errors by the packet they quote.
+    pub errors: Vec<(IcmpErrorKey, IcmpError)>,
+    /// ICMP errors that are not in `errors`, each counted where it enters this host or is made.
+    pub unlisted_errors: Vec<(IcmpErrorType, u64)>,
     /// How full the tables are.
     pub fill: Vec<Fill>,
 }
@@ -69,6 +74,7 @@ impl Kernel {
             capacity: u64::from(netobs_common::maps::ADDRESSES_CAPACITY),
         });
         self.read_spill(drain)?;
+        self.read_errors(drain)?;
         // Last: what was dropped has been seen at the hops before, and is then in both readings.
         self.drain_drops(&mut drain.drops, &mut drain.fill)
     }

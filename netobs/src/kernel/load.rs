@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray},
+    maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, ProgramArray},
     programs::{ProgramError, SchedClassifier},
     util::KernelVersion,
 };
 use netobs_common::{
     counters::{FlowCounters, PathCounters},
     endpoint::Party,
+    icmp_error::{IcmpError, IcmpErrorKey},
     inner::InnerKey,
     interface::Interface,
     key::{AddressKey, FlowKey, PathKey, PrefixKey, SkipKey},
@@ -21,10 +22,10 @@ use netobs_common::{
 };
 
 use super::{
-    EGRESS, INGRESS,
+    EGRESS, ICMP_ERROR, INGRESS,
     attach::{AttachMode, Attachments},
     drops::{self, DropTables},
-    layout, object,
+    errors, layout, object,
     table::Table,
 };
 
@@ -46,6 +47,10 @@ pub struct Kernel {
     pub(super) flows: Table<FlowKey, FlowCounters>,
     pub(super) paths: Table<PathKey, PathCounters>,
     pub(super) skips: Table<SkipKey, netobs_common::counters::Counters>,
+    pub(super) errors: Table<IcmpErrorKey, IcmpError>,
+    pub(super) unlisted_errors: PerCpuArray<MapData, u64>,
+    /// Emptied by the kernel when nobody holds it.
+    _icmp_error_program: ProgramArray<MapData>,
     pub(super) owners: HashMap<MapData, u64, [u8; size_of::<SocketOwner>()]>,
     pub(super) ports: HashMap<MapData, [u8; size_of::<BoundPort>()], [u8; size_of::<SocketOwner>()]>,
     pub(super) spill: PerCpuArray<MapData, [u8; SPILL_SIZE]>,
@@ -88,7 +93,7 @@ impl Kernel {
             .override_global("DROP_LAYOUT", pod::bytes(&drop_layout), true)
             .load(object)
             .context("loading the kernel side")?;
-        for name in [INGRESS, EGRESS] {
+        for name in [INGRESS, EGRESS, ICMP_ERROR] {
             let program: &mut SchedClassifier = ebpf
                 .program_mut(name)
                 .with_context(|| format!("the kernel side has no program {name}"))?
@@ -97,6 +102,7 @@ impl Kernel {
         }
         #[cfg(feature = "kernel-log")]
         super::log::forward(&mut ebpf);
+        let icmp_error_program = errors::told(&mut ebpf)?;
         let mut take = |name: &'static str| {
             ebpf.take_map(name).with_context(|| format!("the kernel side has no table {name}"))
         };
@@ -104,6 +110,9 @@ impl Kernel {
             flows: Table::new(take(maps::FLOWS)?, maps::FLOWS)?,
             paths: Table::new(take(maps::PATHS)?, maps::PATHS)?,
             skips: Table::new(take(maps::SKIPS)?, maps::SKIPS)?,
+            errors: Table::new(take(maps::ICMP_ERRORS)?, maps::ICMP_ERRORS)?,
+            unlisted_errors: take(maps::ICMP_ERRORS_UNLISTED)?.try_into()?,
+            _icmp_error_program: icmp_error_program,
             owners: take(maps::OWNERS)?.try_into()?,
             ports: take(maps::PORTS)?.try_into()?,
             spill: take(maps::SPILL)?.try_into()?,

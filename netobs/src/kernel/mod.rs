@@ -6,6 +6,7 @@ mod cleanup;
 mod clsact;
 mod drain;
 mod drops;
+mod errors;
 mod inside;
 mod layout;
 mod load;
@@ -28,6 +29,8 @@ pub use load::{Kernel, Options};
 pub(crate) const INGRESS: &str = "netobs_ingress";
 /// See [`INGRESS`].
 pub(crate) const EGRESS: &str = "netobs_egress";
+/// What both leave ICMP errors to.
+const ICMP_ERROR: &str = "netobs_icmp_error";
 
 /// Nanoseconds of the clock the kernel side stamps with (`CLOCK_MONOTONIC`).
 #[must_use]

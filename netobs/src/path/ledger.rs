@@ -221,6 +221,18 @@ impl Ledger {
         self.add_workload(kinds, reporter::of(forward, reply), ends, more, directory);
     }
 
+    /// Counts ICMP errors about a conversation's packets, each once.
+    pub fn errors(&mut self, conversation: &mut Conversation) {
+        let Some(labels) = conversation.opened else { return };
+        for error in &mut conversation.errors {
+            let more = error.count.saturating_sub(error.booked);
+            if more > 0 {
+                error.booked = error.count;
+                *self.totals.icmp_errors.entry((labels.into(), error.class())).or_default() += more;
+            }
+        }
+    }
+
     /// Books packets without flow detail.
     pub fn book_overflow<W: Workloads>(
         &mut self,

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use netobs_common::{counters::Counters, drop::Dropped};
+use netobs_common::{counters::Counters, drop::Dropped, icmp_error::IcmpErrorType};
 
 use super::{
     histogram::Histogram,
@@ -153,6 +153,8 @@ pub struct Totals {
     pub evidence: BTreeMap<(PairLabels, EvidenceKind), u64>,
     /// Attempts to connect, each once, when it is decided.
     pub attempts: BTreeMap<(PairLabels, Outcome), u64>,
+    /// ICMP errors, each once, by the conversation they are about.
+    pub icmp_errors: BTreeMap<(PairLabels, IcmpErrorType), u64>,
     /// What TCP headers said.
     pub tcp: BTreeMap<PairLabels, TcpTotals>,
     /// Packets that the kernel dropped.

@@ -2,6 +2,7 @@
 //! reasons; and for every packet the verdict "go on" and the bytes it came with. Nothing is attached.
 
 mod counting;
+mod errors;
 mod fragments;
 mod full;
 mod noise;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         noise::cases(),
         paged::cases(),
         tunnels::cases(),
+        errors::cases(),
     ];
     suite::run(&[CLASSIFIER], || Ok(()), cases.into_iter().flatten().collect())
 }

@@ -15,6 +15,7 @@ use netobs_common::{
     drop::{DropCounters, DropKey, DropRestKey, Dropped},
     endpoint::{Kind, Party},
     hook::Hook,
+    icmp_error::{IcmpError, IcmpErrorKey},
     interface::{Interface, Role},
     tunnel::Encapsulation,
     wire::TcpFlags,
@@ -65,6 +66,8 @@ pub(super) struct Host {
     /// What the kernel dropped.
     pub(super) drops: BTreeMap<DropKey, DropCounters>,
     pub(super) drops_rest: Vec<(DropRestKey, Dropped)>,
+    /// The kernel side's table of ICMP errors.
+    pub(super) errors: BTreeMap<[u8; size_of::<IcmpErrorKey>()], IcmpError>,
     last: Totals,
     seen: Instant,
     numbers: BTreeMap<u32, u32>,
@@ -96,6 +99,7 @@ impl Host {
             tracking: true,
             drops: BTreeMap::new(),
             drops_rest: Vec::new(),
+            errors: BTreeMap::new(),
             last: Totals::default(),
             seen: Instant::now(),
             numbers: BTreeMap::new(),
@@ -260,7 +264,7 @@ impl Host {
         }
     }
 
-    fn number(&self, name: &str) -> u32 {
+    pub(super) fn number(&self, name: &str) -> u32 {
         let link = self.links.iter().find(|one| one.name == name).unwrap_or_else(|| panic!("no {name}"));
         self.numbers[&link.index]
     }
@@ -341,6 +345,7 @@ impl Host {
         let drops = DropReading { detailed: &drops, rest: &self.drops_rest, apart: &[] };
         let reading = Reading { flows: &flows, paths: &paths, skips: &skips, spill: &[], drops, now };
         self.collector.read(&reading, &names, &self.translations);
+        super::errors::hear(&mut self.errors, &mut self.collector, &names, &self.translations, now);
         for key in self.collector.expire(now) {
             let last = self.kernel.flows.remove(&key);
             self.collector.flows.taken(&key, last);

@@ -41,7 +41,7 @@ const fn enters(interface: &'static str, form: Form) -> Step {
     Step { interface, hook: Hook::INGRESS, from: Some(interface), form }
 }
 
-const fn made(interface: &'static str, form: Form) -> Step {
+pub(super) const fn made(interface: &'static str, form: Form) -> Step {
     Step { interface, hook: Hook::EGRESS, from: None, form }
 }
 

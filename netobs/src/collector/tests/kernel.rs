@@ -96,7 +96,7 @@ impl Kernel {
     }
 
     /// As `netobs-ebpf/src/classify.rs`.
-    fn classify(&self, interface: &Interface, hook: Hook, frame: &Frame) -> (Party, Party) {
+    pub(super) fn classify(&self, interface: &Interface, hook: Hook, frame: &Frame) -> (Party, Party) {
         if interface.role == Role::LOOPBACK {
             return (Party::HOST, Party::HOST);
         }

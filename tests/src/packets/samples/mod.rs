@@ -1,6 +1,7 @@
 //! Every kind of packet the parser knows → its bytes, and what must be read from them. Plain numbers, so
 //! that the parser in a test and the classifier in the kernel are held to one and the same table.
 
+pub mod errors;
 mod network;
 mod transport;
 pub mod tunnels;
