@@ -12,7 +12,7 @@ const HEAD: &str = "| source | destination | path | pairs | flows | bytes | last
 /// A line that says where and when, and a row for each cell.
 #[must_use]
 pub fn matrix_markdown(document: &MatrixDocument) -> String {
-    let node = escaped(&document.head.node);
+    let node = inert(&printable(&document.head.node));
     let mut out = format!("Who talks to whom on {node}, {}:\n\n{HEAD}", time(document.head.time));
     for cell in &document.cells {
         out.push_str(&row(cell));
@@ -45,7 +45,7 @@ fn pairs(verdict: Verdict, count: u64) -> String {
 }
 
 fn evidence(one: &CellEvidence) -> String {
-    let more: Vec<_> = one.detail.iter().chain(&one.hop).map(|text| escaped(text)).collect();
+    let more: Vec<_> = one.detail.iter().chain(&one.hop).map(|text| inert(&printable(text))).collect();
     if more.is_empty() {
         format!("{} {}", one.count, one.kind)
     } else {
@@ -62,20 +62,24 @@ fn time(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// A text that means nothing to Markdown: any punctuation of ASCII may have a backslash before it (CommonMark 0.31,
-/// 2.4), also in a table's cell (GitHub's extension). Between letters and digits `_`, `-` and `.` mean nothing anyway;
-/// a name that is an address of the web would become a link.
-fn escaped(text: &str) -> String {
-    let text = printable(text);
+/// A text that means nothing to Markdown, not even as the address of a page: any punctuation of ASCII may have a
+/// backslash before it (CommonMark 0.31, 2.4), also in a table's cell (GitHub's extension). What means nothing where it
+/// stands has none, so that the page can be read as it is.
+pub(super) fn inert(text: &str) -> String {
     let is_plain = |one: Option<char>| one.is_some_and(char::is_alphanumeric);
     let mut out = String::with_capacity(text.len());
     let mut before = None;
     let mut rest = text.chars().peekable();
     while let Some(one) = rest.next() {
-        let inside = is_plain(before) && is_plain(rest.peek().copied());
-        let harmless = matches!(one, ',' | '(' | ')' | '/') || (inside && matches!(one, '_' | '-'));
-        let number = one == '.' && before.is_some_and(|one| one.is_ascii_digit());
-        if one.is_ascii_punctuation() && !harmless && !number {
+        let after = rest.peek().copied();
+        let means = match one {
+            '\\' | '`' | '*' | '[' | ']' | '<' | '>' | '|' | '#' | '~' | '&' | '$' | '@' => true,
+            '_' => !(is_plain(before) && is_plain(after)),
+            ':' => after == Some('/'),
+            '.' => before.is_some_and(|one| one.eq_ignore_ascii_case(&'w')),
+            _ => false,
+        };
+        if means {
             out.push('\\');
         }
         out.push(one);
@@ -140,10 +144,12 @@ mod tests {
 
     #[test]
     fn ordinary_names_stay_as_they_are() {
-        for name in ["netfilter_drop", "br-4f2a ingress", "0.340 ms", "sent by the destination"] {
-            assert_eq!(escaped(name), name);
+        for name in
+            ["netfilter_drop", "br-4f2a ingress", "0.340 ms", "container/web 10.0.0.2:80", "a (b), c!"]
+        {
+            assert_eq!(inert(name), name);
         }
-        assert_eq!(escaped("www.example.org"), "www\\.example\\.org");
-        assert_eq!(escaped("_x_"), "\\_x\\_");
+        assert_eq!(inert("www.example.org https://x"), "www\\.example.org https\\://x");
+        assert_eq!(inert("_x_ __y"), "\\_x\\_ \\_\\_y");
     }
 }

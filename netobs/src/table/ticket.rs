@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     explain::{place, probed, saying, side},
+    markdown::inert,
     text, units,
 };
 use crate::{
@@ -92,14 +93,7 @@ fn way(answer: &Explanation, source: &str, destination: &str) -> Option<String> 
 
 /// A text that means nothing to Markdown.
 fn plain(words: &str) -> String {
-    let mut out = String::with_capacity(words.len());
-    for one in crate::identity::text::clean_to(words, 1_000).chars() {
-        if matches!(one, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#') {
-            out.push('\\');
-        }
-        out.push(one);
-    }
-    out
+    inert(&crate::identity::text::clean_to(words, 1_000))
 }
 
 #[cfg(test)]
