@@ -447,7 +447,7 @@ impl Observer {
         self.journal.drops(&dropped, clock);
         self.journal.settings(&self.facts, clock.wall);
         let journal = self.journal.shown();
-        let pairs = looks.then(|| self.collector.pair_rows(&names, clock)).unwrap_or_default();
+        let pairs = if looks { self.collector.pair_rows(&names, clock) } else { Vec::new() };
         self.collector.flows.close_tick();
         // Without the interfaces' own counters there is nothing to compare with, and the rest goes on.
         let counted = counted.unwrap_or_default();

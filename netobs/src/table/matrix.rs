@@ -70,13 +70,16 @@ pub fn matrix(document: &MatrixDocument, look: Look) -> String {
     }
 }
 
+/// What is said of each verdict in a cell, and how that is to be read.
+type Verdicts = Vec<(String, Tone)>;
+
 /// Several lines for a cell, none of them wider than the terminal.
 fn stacked(document: &MatrixDocument, width: usize) -> Grid {
     let counts = document.cells.iter().flat_map(|cell| cell.verdicts.values());
     let digits = counts.map(|count| units::count(*count).len()).max().unwrap_or(0);
     let heads: Vec<Head> =
         HEADS.into_iter().enumerate().filter(|(at, _)| *at != FLOWS).map(|(_, head)| head).collect();
-    let mut rows: Vec<(&MatrixCell, Vec<Cell>, Vec<(String, Tone)>)> = Vec::new();
+    let mut rows: Vec<(&MatrixCell, Vec<Cell>, Verdicts)> = Vec::new();
     // What is there without evidence tells how much room that has.
     let mut narrow = Grid::new(heads.clone());
     for cell in &document.cells {
@@ -123,7 +126,7 @@ fn words(cell: &MatrixCell, now: jiff::Timestamp) -> [Cell; 6] {
 }
 
 /// The pairs of each verdict, and how that is to be read.
-fn verdicts(cell: &MatrixCell, digits: usize) -> Vec<(String, Tone)> {
+fn verdicts(cell: &MatrixCell, digits: usize) -> Verdicts {
     let said = |(verdict, count)| (format!("{:>digits$} {verdict}", units::count(count)), Tone::of(verdict));
     cell.pairs().map(said).collect()
 }
