@@ -142,7 +142,11 @@ fn connect(scene: &Scene, site: &DockerSite) -> Result<Vec<Sent>> {
             client.connect(&target).with_context(|| format!("{source} to {destination} at {target}"))?;
         anyhow::Ok(Sent { source, ports, target, destination, path })
     };
-    rows(scene, site)?.into_iter().map(open).collect()
+    let mut rows = rows(scene, site)?;
+    // A guest without hardware support takes seconds for what others do at once, and what is over is listed for thirty:
+    // the slow ones first, so that all are listed at the end.
+    rows.sort_by_key(|(_, client, ..)| !matches!(client, Client::Machine(_)));
+    rows.into_iter().map(open).collect()
 }
 
 pub(crate) fn have_both_names(scene: &Scene) -> Result<()> {
