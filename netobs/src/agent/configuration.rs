@@ -18,7 +18,12 @@ use crate::{
 #[must_use]
 pub fn configuration(wanted: [Option<u64>; 2]) -> BoxFuture<'static, Configuration> {
     Box::pin(async move {
-        let mut host = stack::read().await;
+        let mut host = match tokio::task::spawn_blocking(of_host).await {
+            Ok(host) => host,
+            Err(error) => {
+                Stack { unread: vec![format!("everything of this host: {error}")], ..Stack::default() }
+            }
+        };
         let [source, destination] = wanted.map(|inode| inode.filter(|inode| *inode != host.inode));
         let inodes: Vec<u64> = [source, destination].into_iter().flatten().collect();
         let files = match tokio::task::spawn_blocking(move || files(&inodes)).await {
@@ -44,6 +49,14 @@ pub fn configuration(wanted: [Option<u64>; 2]) -> BoxFuture<'static, Configurati
         let destination = read.pop().flatten();
         Configuration { host, source: read.pop().flatten(), destination }
     })
+}
+
+/// On a thread of its own: tables of sockets and settings are files, which block.
+fn of_host() -> Stack {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(stack::read()),
+        Err(error) => Stack { unread: vec![format!("everything of this host: {error}")], ..Stack::default() },
+    }
 }
 
 async fn of(inode: u64, file: Option<&PathBuf>) -> Result<Stack, InnerError> {

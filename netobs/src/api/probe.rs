@@ -4,6 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
@@ -12,9 +13,9 @@ use super::{
     explain::{ExplainQuery, ReadConfiguration, Refused},
 };
 use crate::{
-    explain::{Asked, Side},
+    explain::{self, Asked, Side},
     publication::Subscription,
-    report::{EndpointRow, KindName, ProbeOutcome, ProbeRow, Verdict},
+    report::{EndpointRow, KindName, ProbeOutcome, ProbeRow, ProtocolName, Verdict},
 };
 
 /// By which protocol.
@@ -60,6 +61,8 @@ pub struct ProbeQuery {
 /// How long after the probe what was seen of it may still change: it is read once a second, and judged when it is
 /// half a second old; silence counts after three.
 const SEEN_WITHIN: Duration = Duration::from_secs(6);
+/// When drops have settled.
+const DROPS_AFTER: Duration = Duration::from_millis(2_500);
 
 impl ProbeQuery {
     /// The query of a URL that asks this, with its question mark.
@@ -85,25 +88,47 @@ impl ProbeQuery {
         let ends = ExplainQuery { source: self.source.clone(), destination: self.destination.clone() };
         let asked = ends.asked(&report)?;
         let (namespace, probe) = self.plan(&asked, &report.endpoints).map_err(Refused::Question)?;
+        // Clocks of kernel and wall are compared at publication, to the millisecond.
+        let since = Timestamp::now().saturating_sub(Duration::from_millis(100)).unwrap_or(report.time);
         let row = send(namespace, probe).await.map_err(|why| {
             Refused::Question(format!("{}: nothing could be sent from its stack: {why}", self.source))
         })?;
-        let deadline = Instant::now() + SEEN_WITHIN;
+        let asked = Asked {
+            // What was not sent is nobody's: no conversation is from port 0.
+            from_port: Some(row.from_port.unwrap_or(0)),
+            protocol: Some(row.protocol),
+            since: Some(since),
+            told: told(&row),
+            ..asked
+        };
+        let sent = Instant::now();
+        let deadline = sent + SEEN_WITHIN;
         let mut latest = reports.anew();
-        loop {
-            let next = timeout_at(deadline, latest.next_with_flows()).await;
-            let current = match next {
-                Ok(Some(report)) => report,
+        let report = loop {
+            let current = match timeout_at(deadline, latest.next_with_flows()).await {
+                Ok(Some(current)) => current,
                 // Nothing more will be seen of it.
-                _ => reports.with_flows().await.map_err(Refused::Failed)?,
+                _ => break reports.with_flows().await.map_err(Refused::Failed)?,
             };
-            let mut answer = ends.explanation(&current, &probed(&asked, &row), read).await;
-            let settled = answer.verdict != Verdict::Unknown && fits(row.outcome, answer.verdict);
-            if settled && current.time > report.time || Instant::now() >= deadline {
-                answer.probe = Some(row);
-                return json(&answer).map_err(Refused::Failed);
+            let verdict = explain::verdict(&asked, &current);
+            let is_seen = current.flows.iter().any(|flow| asked.means(flow));
+            let settled = match row.outcome {
+                ProbeOutcome::Answered => matches!(verdict, Verdict::Reachable | Verdict::Degraded),
+                ProbeOutcome::Failed => true,
+                // Drops are told when it is known whose they are, two seconds later.
+                _ => is_seen && verdict != Verdict::Reachable && sent.elapsed() >= DROPS_AFTER,
+            };
+            if settled {
+                break current;
             }
+        };
+        let mut answer = ends.explanation(&report, &asked, read).await;
+        if row.outcome != ProbeOutcome::Answered && answer.verdict == Verdict::Reachable {
+            // The answer was seen, and did not arrive.
+            answer.verdict = Verdict::OneWay;
         }
+        answer.probe = Some(row);
+        json(&answer).map_err(Refused::Failed)
     }
 
     /// From which stack, and what to send.
@@ -127,19 +152,14 @@ impl ProbeQuery {
     }
 }
 
-/// The question about what was sent, and nothing else.
-fn probed(asked: &Asked, row: &ProbeRow) -> Asked {
-    Asked { from_port: row.from_port, ..asked.clone() }
-}
-
-/// Whether what was seen may be all there is to see of what the socket was told.
-const fn fits(outcome: ProbeOutcome, verdict: Verdict) -> bool {
-    match outcome {
-        ProbeOutcome::Answered => matches!(verdict, Verdict::Reachable | Verdict::Degraded),
-        ProbeOutcome::Refused | ProbeOutcome::Unreachable | ProbeOutcome::Silence => {
-            !matches!(verdict, Verdict::Reachable)
-        }
-        ProbeOutcome::Failed => true,
+/// What the socket knows of reachability.
+fn told(row: &ProbeRow) -> Option<Verdict> {
+    match row.outcome {
+        ProbeOutcome::Refused => Some(Verdict::Refused),
+        ProbeOutcome::Unreachable => Some(Verdict::Unreachable),
+        // A datagram need not be answered.
+        ProbeOutcome::Silence if row.protocol != ProtocolName::Udp => Some(Verdict::Unanswered),
+        _ => None,
     }
 }
 
@@ -161,8 +181,9 @@ fn stack(source: &Side, endpoints: &[EndpointRow]) -> Result<Option<u64>, String
         )),
         _ => match endpoint.netns {
             Some(inode) => Ok(Some(inode)),
-            // On the host's network.
-            None if endpoint.mode.as_deref() == Some("host") => Ok(None),
+            None if endpoint.mode.as_deref() == Some("host") => Err(format!(
+                "{name} has the host's network stack, where the agent's sockets are the host's: probe from `host`"
+            )),
             None => Err(format!("{name}: its network stack is not known")),
         },
     }

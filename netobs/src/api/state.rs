@@ -182,7 +182,10 @@ impl Faces {
     }
 
     pub(super) async fn probe(&self, query: ProbeQuery) -> Result<Bytes, Refused> {
-        let _turn = self.probes.acquire().await.map_err(|error| Refused::Failed(error.into()))?;
+        let _turn = self
+            .probes
+            .try_acquire()
+            .map_err(|_| Refused::Question("several probes are under way: try again".to_owned()))?;
         query.answer(&self.reports, self.readers.configuration, self.readers.probe).await
     }
 

@@ -220,7 +220,8 @@ impl Drops {
             reason,
         });
         let row = rows::Key::of(key, &tuple, ends, last, next, reason);
-        self.rows.add(row, more, (counters.first_seen, counters.last_seen), stack);
+        let alone = !known.joined && is_beginning(key, &counters);
+        self.rows.add(row, more, (counters.first_seen, counters.last_seen), alone, stack);
     }
 
     fn judge_rest(
@@ -253,7 +254,7 @@ impl Drops {
             reason,
         });
         let row = rows::Key::without_detail(last, reason);
-        self.rows.add(row, more, (context.now, context.now), None);
+        self.rows.add(row, more, (context.now, context.now), false, None);
     }
 
     /// Counts the kernel's table can do without, for they have not moved for a while.
@@ -318,11 +319,7 @@ impl Drops {
     /// and what was dropped.
     pub fn pairs(&self) -> impl Iterator<Item = ([EndpointId; 2], PairLabels, Class, Unjoined)> {
         let unjoined = self.known.iter().filter(|(_, known)| known.settled && !known.joined);
-        // A fragment, or what is left over of a connection, is no attempt.
-        let is_attempt = |(key, known): &(&DropKey, &Known)| {
-            key.fragment == 0 && (key.proto != Proto::TCP || known.latest.syn != 0)
-        };
-        unjoined.filter(is_attempt).filter_map(|(key, known)| {
+        unjoined.filter(|(key, known)| is_beginning(key, &known.latest)).filter_map(|(key, known)| {
             let (ends, labels) = known.told?;
             let reason = self.reasons.get(key.reason);
             let unjoined = Unjoined {
@@ -357,6 +354,11 @@ pub(super) fn context<'a>(
     now: u64,
 ) -> Context<'a, Names<'a>> {
     Context { interfaces, directory, translations, now, overflowing: false }
+}
+
+/// A fragment, or what is left over of a connection, is no attempt.
+fn is_beginning(key: &DropKey, counters: &DropCounters) -> bool {
+    key.fragment == 0 && (key.proto != Proto::TCP || counters.syn != 0)
 }
 
 fn drop_labels(labels: PairLabels, last_hop: Option<RoleName>, reason: &Reason) -> DropLabels {

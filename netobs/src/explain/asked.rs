@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use crate::report::{AskedSide, EndpointRow, FlowRow, KindName, Party};
+use jiff::Timestamp;
+
+use crate::report::{AskedSide, EndpointRow, FlowRow, KindName, Party, ProtocolName, Verdict};
 
 /// `A B[:PORT]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,12 @@ pub struct Asked {
     pub port: Option<u16>,
     /// From which port; any, if none is given. Of an echo its identifier.
     pub from_port: Option<u16>,
+    /// By which protocol; any, if none is given.
+    pub protocol: Option<ProtocolName>,
+    /// Only what was seen since then.
+    pub since: Option<Timestamp>,
+    /// What the socket was told that this was sent by, if one was.
+    pub told: Option<Verdict>,
 }
 
 /// Who is meant by a selector.
@@ -48,6 +56,9 @@ impl Asked {
             destination: Side::of(name, endpoints)?,
             port,
             from_port: None,
+            protocol: None,
+            since: None,
+            told: None,
         })
     }
 
@@ -68,6 +79,8 @@ impl Asked {
             && (self.destination.is(&flow.destination) || by_original)
             && port
             && from_port
+            && self.protocol.is_none_or(|protocol| flow.protocol == protocol)
+            && self.since.is_none_or(|since| flow.last_seen >= since)
     }
 }
 
@@ -75,8 +88,14 @@ impl Side {
     fn of(selector: &str, endpoints: &[EndpointRow]) -> Result<Self, String> {
         let address: Option<IpAddr> = selector.parse().ok();
         let service = selector.strip_prefix("service/").map(str::to_owned);
-        let ids: BTreeSet<Arc<str>> =
-            endpoints.iter().filter(|one| one.is(selector)).map(|one| Arc::clone(&one.id)).collect();
+        let called = |means: &dyn Fn(&EndpointRow) -> bool| -> BTreeSet<Arc<str>> {
+            endpoints.iter().filter(|one| means(one)).map(|one| Arc::clone(&one.id)).collect()
+        };
+        // An id is nobody else's, whatever others are called; an address is no name.
+        let mut ids = called(&|one| *one.id == *selector);
+        if ids.is_empty() && address.is_none() {
+            ids = called(&|one| one.is(selector));
+        }
         if ids.len() > 1 {
             let all: Vec<&str> = ids.iter().map(|id| &**id).collect();
             return Err(format!("{selector} may be {}: say which", all.join(" or ")));
@@ -89,7 +108,6 @@ impl Side {
                 "nobody here is called {selector}; `netobs endpoints` lists who is here, and an address will do"
             ));
         }
-        let mut ids = ids;
         if known {
             ids.insert(selector.into());
         }

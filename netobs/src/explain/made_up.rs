@@ -157,6 +157,7 @@ impl World {
                 iif: None,
                 oif: None,
                 mark: None,
+                suppress: None,
                 more: false,
                 inverted: false,
                 action,
@@ -256,6 +257,7 @@ impl World {
             _ => DropClass::Dropped,
         };
         self.flow.verdict = if class == DropClass::Dropped { Verdict::Dropped } else { Verdict::Unreachable };
+        self.flow.evidence.push(evidence(EvidenceKind::Drop, 3, Some(reason)));
         let role = if interface.starts_with("br") { RoleName::Bridge } else { RoleName::Veth };
         self.drops.push(DropRow {
             source: self.flow.source.clone(),
@@ -267,11 +269,38 @@ impl World {
             inside: None,
             last_hop: Some(DropHop { interface: interface.into(), hook: HookName::Ingress, role }),
             expected_next_hop: None,
+            attempted: None,
             packets: 3,
             bytes: 180,
             first_seen: FIRST.parse().unwrap(),
             last_seen: FIRST.parse().unwrap(),
         });
+        self
+    }
+
+    /// The kernel drops what no conversation tells of, to that port; the conversation there is goes on.
+    pub(super) fn attempt_dropped(&mut self, reason: &str, port: u16) -> &mut Self {
+        let flow = self.flow.clone();
+        self.dropped(reason, "br1");
+        self.flow = flow;
+        if let Some(one) = self.drops.last_mut() {
+            (one.attempted, one.last_hop) = (Some(one.last_seen), None);
+            one.destination.port = port;
+        }
+        self
+    }
+
+    /// It is the answer that is dropped.
+    pub(super) fn of_answer(&mut self) -> &mut Self {
+        for one in &mut self.drops {
+            std::mem::swap(&mut one.source, &mut one.destination);
+        }
+        self
+    }
+
+    /// It is dropped inside the destination's own stack.
+    pub(super) fn inside(&mut self) -> &mut Self {
+        self.drops.iter_mut().for_each(|one| one.inside = Some("container/db".into()));
         self
     }
 

@@ -12,7 +12,10 @@ pub use asked::{Asked, Side};
 pub use case::Stacks;
 
 use self::case::Case;
-use crate::report::{Evidence, Explanation, Report};
+use crate::{
+    host::facts::stack::Stack,
+    report::{Evidence, Explanation, Report, Verdict},
+};
 
 /// Explains why, or that, the source reaches the destination.
 #[must_use]
@@ -36,6 +39,13 @@ pub fn explain(asked: &Asked, report: &Report, stacks: Stacks<'_>) -> Explanatio
         probe: None,
         unread: unread.into_iter().flatten().flat_map(|stack| stack.unread.iter().cloned()).collect(),
     }
+}
+
+/// What can be said of reachability alone.
+#[must_use]
+pub fn verdict(asked: &Asked, report: &Report) -> Verdict {
+    let nothing = Stack::default();
+    Case::of(asked, report, Stacks { host: &nothing, source: None, destination: None }).verdict
 }
 
 /// What was observed, in order of time.

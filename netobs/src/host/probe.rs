@@ -4,10 +4,14 @@
 use std::{
     io::{self, ErrorKind, Read as _},
     net::{IpAddr, SocketAddr},
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+/// Less than a microsecond would mean no limit at all.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +59,7 @@ fn udp(to: SocketAddr, within: Duration, from_port: &mut Option<u16>) -> io::Res
     bind(&socket, to, from_port)?;
     // Connected, so that ICMP errors are given to it.
     socket.connect(&to.into())?;
-    socket.set_read_timeout(Some(within))?;
+    socket.set_read_timeout(Some(within.max(SHORTEST)))?;
     socket.send(&[0])?;
     (&socket).read(&mut [0; 64]).map(drop)
 }
@@ -68,6 +72,9 @@ fn bind(socket: &Socket, to: SocketAddr, from_port: &mut Option<u16>) -> io::Res
     Ok(())
 }
 
+/// `ping` takes its process number, which begins low again and again.
+static IDENTIFIERS: AtomicU16 = AtomicU16::new(0x6e6f);
+
 /// Types and codes of echo requests and answers.
 const REQUEST_V4: u8 = 8;
 const ANSWER_V4: u8 = 0;
@@ -79,11 +86,12 @@ fn echo(to: IpAddr, within: Duration, from_port: &mut Option<u16>) -> io::Result
         IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4, REQUEST_V4, ANSWER_V4),
         IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, REQUEST_V6, ANSWER_V6),
     };
+    // One that no other echo of this moment has, nor had a while ago.
+    let identifier = IDENTIFIERS.fetch_add(1, Ordering::Relaxed);
+    *from_port = Some(identifier);
+    let [high, low] = identifier.to_be_bytes();
     let socket = Socket::new(domain, Type::RAW.cloexec(), Some(protocol))?;
     socket.connect(&SocketAddr::new(to, 0).into())?;
-    // Any number will do that no other echo of this moment has: the thread's.
-    let [.., high, low] = (nix::unistd::gettid().as_raw()).to_be_bytes();
-    *from_port = Some(u16::from_be_bytes([high, low]));
     let mut packet = [request, 0, 0, 0, high, low, 0, 1];
     if to.is_ipv4() {
         // The kernel fills it in for ICMPv6 alone (RFC 3542, 3.1).
@@ -96,7 +104,7 @@ fn echo(to: IpAddr, within: Duration, from_port: &mut Option<u16>) -> io::Result
         if left.is_zero() {
             return Err(ErrorKind::TimedOut.into());
         }
-        socket.set_read_timeout(Some(left))?;
+        socket.set_read_timeout(Some(left.max(SHORTEST)))?;
         let mut buffer = [0; 256];
         let length = (&socket).read(&mut buffer)?;
         let bytes = buffer.get(..length).unwrap_or_default();

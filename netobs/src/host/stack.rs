@@ -23,9 +23,14 @@ pub async fn read() -> Stack {
         inode: namespaces::inode(Path::new("/proc/thread-self/ns/net")).unwrap_or_default(),
         ..Stack::default()
     };
-    match watch::facts(&WatchHealth::default()).await {
+    let health = WatchHealth::default();
+    match watch::facts(&health).await {
         Ok(facts) => stack.facts = facts,
         Err(error) => stack.unread.push(format!("links, addresses, routes and neighbours: {error:#}")),
+    }
+    let counts = health.counts();
+    if counts.incomplete + counts.undecoded > 0 {
+        stack.unread.push("some of the links, addresses, routes and neighbours".to_owned());
     }
     match dump(NETLINK_ROUTE, libc::RTM_GETLINK, &[0; 16], decode::dumped_port).await {
         Ok(dumped) => stack.ports = dumped.entries.into_iter().collect(),
@@ -35,7 +40,12 @@ pub async fn read() -> Stack {
         let mut fixed = [0; 12];
         fixed[0] = family as u8;
         match dump(NETLINK_ROUTE, libc::RTM_GETRULE, &fixed, decode::dumped_rule).await {
-            Ok(dumped) => stack.rules.extend(dumped.entries),
+            Ok(dumped) => {
+                if dumped.is_incomplete() || dumped.undecoded > 0 {
+                    stack.unread.push("some of the rules of policy routing".to_owned());
+                }
+                stack.rules.extend(dumped.entries);
+            }
             Err(error) => stack.unread.push(format!("rules of policy routing: {error:#}")),
         }
     }

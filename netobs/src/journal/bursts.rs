@@ -53,8 +53,11 @@ impl Bursts {
             if packets > count.packets {
                 count.grew = now;
             }
-            // Rows may have been left out and come again.
-            count.packets = packets.max(count.packets);
+            // A row that is listed no more takes its packets along.
+            let gone = count.packets.saturating_sub(packets);
+            count.window.1 = count.window.1.saturating_sub(gone);
+            count.burst = count.burst.map(|begun| begun.saturating_sub(gone));
+            count.packets = packets;
             if now.saturating_sub(count.window.0) > WINDOW {
                 count.window = (now, count.packets);
             }
@@ -113,6 +116,7 @@ mod tests {
             inside: None,
             last_hop: None,
             expected_next_hop: None,
+            attempted: None,
             packets,
             bytes: packets * 100,
             first_seen: jiff::Timestamp::UNIX_EPOCH,

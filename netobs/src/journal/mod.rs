@@ -1,7 +1,6 @@
 //! What changed → a bounded journal, so that a fault that is over can still be explained. Pure.
 //!
-//! Each kind of event has room of its own: a thousand pods that come and go do not push out the one route that was
-//! deleted.
+//! Each kind of event has room of its own: a thousand interfaces that come and go push out no verdict and no setting.
 
 pub mod bursts;
 pub mod network;

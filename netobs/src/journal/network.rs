@@ -2,6 +2,8 @@
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
+use ipnet::IpNet;
+
 use super::Change;
 use crate::{
     host::facts::{Addresses, Link, Route, RouteKind, table},
@@ -10,6 +12,8 @@ use crate::{
 
 /// Changes told of one table at once: a router that loses its peer loses thousands of routes.
 const MOST: usize = 64;
+/// Ways told of one destination.
+const MOST_WAYS: usize = 8;
 
 /// An interface that appeared, changed or went.
 #[must_use]
@@ -49,6 +53,7 @@ pub fn addresses(before: &Addresses, after: &Addresses, name: impl Fn(u32) -> St
 #[must_use]
 pub fn routes(before: &[Route], after: &[Route], name: impl Fn(u32) -> String) -> Vec<Change> {
     let mut differ: BTreeMap<String, [Vec<String>; 2]> = BTreeMap::new();
+    let mut more = 0;
     let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
     loop {
         let order = match (old.peek(), new.peek()) {
@@ -66,15 +71,33 @@ pub fn routes(before: &[Route], after: &[Route], name: impl Fn(u32) -> String) -
             Ordering::Less => (0, old.next()),
             Ordering::Greater => (1, new.next()),
         };
-        // The kernel's own, for each address there is.
-        let Some(route) = route.filter(|route| route.table != table::LOCAL) else { continue };
-        differ.entry(subject(route)).or_default()[side].push(way(route, &name));
+        let Some(route) = route.filter(|route| !is_kernels(route)) else { continue };
+        let subject = subject(route);
+        if differ.len() >= MOST && !differ.contains_key(&subject) {
+            more += 1;
+            continue;
+        }
+        let ways = &mut differ.entry(subject).or_default()[side];
+        if ways.len() < MOST_WAYS {
+            ways.push(way(route, &name));
+        }
     }
     let changes = differ.into_iter().map(|(subject, ways)| {
         let [before, after] = ways.map(|ways| (!ways.is_empty()).then(|| ways.join("; ")));
         Change { kind: EventKind::Route, subject, before, after, detail: None }
     });
-    bounded(changes, EventKind::Route)
+    let mut told: Vec<Change> = changes.collect();
+    told.extend(rest(more, EventKind::Route));
+    told
+}
+
+/// What the kernel makes by itself, for each address there is and for each interface that is up.
+fn is_kernels(route: &Route) -> bool {
+    let link_local = match route.destination {
+        IpNet::V4(_) => false,
+        IpNet::V6(network) => network.addr().is_unicast_link_local() || network.addr().is_multicast(),
+    };
+    route.table == table::LOCAL || link_local
 }
 
 fn subject(route: &Route) -> String {
@@ -109,12 +132,14 @@ fn way(route: &Route, name: &impl Fn(u32) -> String) -> String {
 fn bounded(changes: impl Iterator<Item = Change>, kind: EventKind) -> Vec<Change> {
     let mut changes = changes.peekable();
     let mut told: Vec<Change> = changes.by_ref().take(MOST).collect();
-    let more = changes.count();
-    if more > 0 {
-        let subject = format!("{more} more at once");
-        told.push(Change { kind, subject, before: None, after: None, detail: None });
-    }
+    told.extend(rest(changes.count(), kind));
     told
+}
+
+/// Those that are not told one by one.
+fn rest(more: usize, kind: EventKind) -> Option<Change> {
+    let subject = format!("{more} more at once");
+    (more > 0).then_some(Change { kind, subject, before: None, after: None, detail: None })
 }
 
 #[cfg(test)]
@@ -173,7 +198,8 @@ mod tests {
     #[test]
     fn the_kernels_own_routes_are_not_told() {
         let own = Route { table: table::LOCAL, kind: RouteKind::Local, ..route("10.0.0.1/32", 3, None) };
-        assert!(routes(&[], &[own], name).is_empty());
+        let link_local = route("fe80::/64", 3, None);
+        assert!(routes(&[], &[own, link_local], name).is_empty());
     }
 
     #[test]

@@ -82,6 +82,9 @@ pub struct DropRow {
     pub last_hop: Option<DropHop>,
     /// Where they should have been seen next, if that is known.
     pub expected_next_hop: Option<DropHop>,
+    /// Latest packet that was an attempt of which no flow tells: what the host's own firewall keeps in passes no hook.
+    #[schemars(with = "Option<String>")]
+    pub attempted: Option<Timestamp>,
     /// Socket buffers, as a firewall rule counts them.
     pub packets: u64,
     /// From the network header on, as a firewall rule counts them.

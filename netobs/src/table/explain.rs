@@ -88,7 +88,7 @@ fn paragraph(page: &mut String, look: Look, words: &str) {
 /// What the verdict comes to, in a sentence.
 pub(super) fn saying(answer: &Explanation) -> String {
     let why =
-        if answer.causes.is_empty() { " Nothing that is configured on this host explains it." } else { "" };
+        if answer.causes.is_empty() { " Nothing of what was read of this host explains it." } else { "" };
     match answer.verdict {
         Verdict::Reachable => "No fault found: packets of both directions prove it.".to_owned(),
         Verdict::Unknown if answer.evidence.is_empty() => {

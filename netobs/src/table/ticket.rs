@@ -65,7 +65,7 @@ fn way(answer: &Explanation, source: &str, destination: &str) -> Option<String> 
     let forward: Vec<&HopRow> =
         answer.hops.iter().filter(|hop| hop.direction == HopDirection::Forward).collect();
     let last = answer.last_hop.as_ref()?;
-    let arrived = answer.verdict == Verdict::Reachable;
+    let arrived = matches!(answer.verdict, Verdict::Reachable | Verdict::Degraded | Verdict::Refused);
     let mut lines = "flowchart LR\n".to_owned();
     writeln!(lines, "  a[\"{}\"]", escaped(source)).ok();
     let mut before = "a".to_owned();

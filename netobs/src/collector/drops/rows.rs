@@ -90,6 +90,7 @@ struct Row {
     count: Dropped,
     first_seen: u64,
     last_seen: u64,
+    attempted: Option<u64>,
     stack: Option<EndpointId>,
 }
 
@@ -107,6 +108,7 @@ impl Rows {
         mut key: Key,
         more: Dropped,
         (first_seen, last_seen): (u64, u64),
+        is_attempt: bool,
         stack: Option<EndpointId>,
     ) {
         if self.rows.len() >= ROWS && !self.rows.contains_key(&key) {
@@ -115,7 +117,16 @@ impl Rows {
         if key.location != 0 {
             self.symbols.entry(key.location).or_default();
         }
-        let row = self.rows.entry(key).or_insert(Row { count: Dropped::ZERO, first_seen, last_seen, stack });
+        let row = self.rows.entry(key).or_insert(Row {
+            count: Dropped::ZERO,
+            first_seen,
+            last_seen,
+            attempted: None,
+            stack,
+        });
+        if is_attempt {
+            row.attempted = row.attempted.max(Some(last_seen));
+        }
         row.count.add(more);
         row.first_seen = row.first_seen.min(first_seen);
         row.last_seen = row.last_seen.max(last_seen);
@@ -161,6 +172,7 @@ impl Rows {
                     inside: row.stack.map(|stack| names.id(stack)),
                     last_hop: hop(key.last_hop),
                     expected_next_hop: hop(key.expected),
+                    attempted: row.attempted.map(|at| clock.wall_time(at)),
                     packets: row.count.packets,
                     bytes: row.count.bytes,
                     first_seen: clock.wall_time(row.first_seen),

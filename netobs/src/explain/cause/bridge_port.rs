@@ -3,7 +3,7 @@
 use super::{Case, Words, cause, packets};
 use crate::{
     host::facts::{Link, stack::PortState},
-    report::{Cause, CauseName, Confidence},
+    report::{Cause, CauseName, Confidence, HookName},
 };
 
 pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
@@ -14,10 +14,7 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
 fn of(case: &Case<'_>, link: &Link, bridge: Option<&Link>, at_source: bool) -> Option<Cause> {
     let side = if at_source { &case.asked.source } else { &case.asked.destination };
     let state = case.stacks.host.ports.get(&link.index).copied();
-    let passes = case.flow.is_some_and(|flow| {
-        flow.hops.iter().any(|hop| hop.ifindex == link.index && hop.hook == crate::report::HookName::Egress)
-    });
-    if !at_source && passes {
+    if !at_source && case.passed(link.index, HookName::Egress) {
         return None;
     }
     let drop = case.dropped(&["bridge_ingress_stp_state"]);

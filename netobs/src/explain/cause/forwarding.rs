@@ -1,7 +1,7 @@
 //! This host does not forward packets (`net.ipv4.ip_forward`, Documentation/networking/ip-sysctl.rst).
 
 use super::{Case, Words, cause, packets};
-use crate::report::{Cause, CauseName, Confidence};
+use crate::report::{Cause, CauseName, Confidence, HookName};
 
 /// What the kernel says of a packet that it would have to forward and may not (`ip_error`, net/ipv4/route.c,
 /// Linux 6.18).
@@ -12,16 +12,19 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
         return None;
     }
     let (by, to) = (case.comes_by()?, case.goes_by()?);
-    let (family, all) = if case.destination()?.is_ipv4() {
-        ("ipv4", "net.ipv4.ip_forward".to_owned())
+    let host = case.stacks.host;
+    let is_off = |name: &String| host.sysctl(name) == Some(0);
+    // The interface it came in by decides (`IN_DEV_FORWARD`, net/ipv4/route.c), which the setting of the whole stack
+    // sets on all; of IPv6 the whole stack's alone (`ip6_forward`, net/ipv6/ip6_output.c, Linux 6.18).
+    let off = if case.destination()?.is_ipv4() {
+        let own = Some(format!("net.ipv4.conf.{}.forwarding", by.name)).filter(is_off)?;
+        Some("net.ipv4.ip_forward".to_owned()).filter(is_off).unwrap_or(own)
     } else {
-        ("ipv6", "net.ipv6.conf.all.forwarding".to_owned())
+        Some("net.ipv6.conf.all.forwarding".to_owned()).filter(is_off)?
     };
-    let own = format!("net.{family}.conf.{}.forwarding", by.name);
-    let off = [all, own].into_iter().find(|name| case.stacks.host.sysctl(name) == Some(0))?;
-    let dropped = case.dropped(REASONS);
+    let dropped = case.dropped_here(REASONS);
     let last = case.last_forward();
-    let stopped = last.is_some_and(|hop| hop.ifindex != to.index);
+    let stopped = last.is_some() && !case.passed(to.index, HookName::Egress);
     let (confidence, observed) = match (dropped, last) {
         (Some(drop), _) => (
             Confidence::Certain,
@@ -58,6 +61,7 @@ mod tests {
     fn a_drop_where_it_would_be_forwarded_proves_it() {
         let mut world = World::routed();
         world.host.sysctls.insert("net.ipv4.ip_forward".into(), "0".into());
+        world.host.sysctls.insert("net.ipv4.conf.br1.forwarding".into(), "0".into());
         assert!(world.causes().is_empty(), "nothing is wrong as long as packets arrive");
         world.stops_at("br1", 3).dropped("ip_inaddrerrors", "br1");
         assert_eq!(world.first(), (CauseName::ForwardingOff, Confidence::Certain));
@@ -68,6 +72,8 @@ mod tests {
         let mut world = World::routed();
         world.stops_at("br1", 3);
         assert!(world.causes().iter().all(|one| one.cause != CauseName::ForwardingOff), "it forwards");
+        world.host.sysctls.insert("net.ipv4.ip_forward".into(), "0".into());
+        assert!(world.causes().iter().all(|one| one.cause != CauseName::ForwardingOff), "br1 still does");
         world.host.sysctls.insert("net.ipv4.conf.br1.forwarding".into(), "0".into());
         assert_eq!(world.first(), (CauseName::ForwardingOff, Confidence::Likely));
     }

@@ -1,13 +1,29 @@
 //! Nobody waits at the port: the destination itself answers so.
 
 use super::{Case, Words, cause};
-use crate::report::{Cause, CauseName, Confidence, EvidenceKind, Verdict};
+use crate::report::{Cause, CauseName, Confidence, Evidence, EvidenceKind, Verdict};
 
 pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
     if case.verdict != Verdict::Refused {
         return None;
     }
     let (proto, port, address) = (case.proto()?, case.port()?, case.destination()?);
+    // Who rejects drops what was sent, and answers in the destination's name; an ICMP error says who sent it.
+    let rejected = case.dropped_here(&["netfilter_drop"]).is_some()
+        || case.flow.is_some_and(|flow| {
+            let is_rule = |fact: &Evidence| fact.detail.as_deref() == Some("netfilter_drop");
+            flow.evidence.iter().any(|fact| fact.kind == EvidenceKind::Drop && is_rule(fact))
+        });
+    let own = format!(" from {address}");
+    let by_itself = |error: &Evidence| {
+        error
+            .detail
+            .as_deref()
+            .is_none_or(|text| text.split(',').next().is_some_and(|text| text.ends_with(&own)))
+    };
+    if rejected || case.evidence(EvidenceKind::IcmpError).is_some_and(|error| !by_itself(error)) {
+        return None;
+    }
     let on_host = case.stacks.host.facts.is_local(address);
     let stack = if on_host { Some(case.stacks.host) } else { case.stacks.destination };
     let answer = case.evidence(EvidenceKind::Rst).or_else(|| case.evidence(EvidenceKind::IcmpError));

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use super::{Case, Words, cause, packets};
-use crate::report::{Cause, CauseName, Confidence, EvidenceKind, HookName, KindName, Nat, RoleName, Verdict};
+use crate::report::{
+    Cause, CauseName, Confidence, EvidenceKind, HookName, KindName, Nat, Path, RoleName, Verdict,
+};
 
 pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
     if !matches!(case.verdict, Verdict::Unanswered | Verdict::OneWay | Verdict::Unreachable) {
@@ -21,6 +23,9 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
         || flow.destination.kind != KindName::External
         || !is_private(source)
         || host.facts.is_local(source)
+        || flow.path == Path::Macvlan
+        || !case.asks_the_hosts_routes()
+        || is_on_link(case, hop.ifindex, source)
     {
         return None;
     }
@@ -29,13 +34,15 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
     let told = case.evidence(EvidenceKind::IcmpError).is_some();
     Some(cause(
         CauseName::MissingMasquerade,
-        if told { Confidence::Likely } else { Confidence::Certain },
+        // Who has a private address may well know the way back to another one.
+        if told || is_private(flow.destination.address) { Confidence::Possible } else { Confidence::Likely },
         Words {
             observed: format!(
-                "{} left by {} with the source {}, and nothing came back",
+                "{} left by {} with the source {}{}",
                 packets(hop.packets),
                 hop.interface,
-                hop.source
+                hop.source,
+                if told { "" } else { ", and nothing came back" },
             ),
             configured: format!(
                 "no rule of this host translated {source} (behind {behind}), and its routes are known to this host alone"
@@ -47,6 +54,11 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
             check: "iptables -w -t nat -S POSTROUTING; nft list ruleset".to_owned(),
         },
     ))
+}
+
+/// Whether the uplink's own network has the source: then it is known behind it.
+fn is_on_link(case: &Case<'_>, uplink: u32, source: IpAddr) -> bool {
+    case.stacks.host.facts.connected_prefixes(uplink).iter().any(|network| network.contains(&source))
 }
 
 /// Addresses that are routed nowhere outside (RFC 1918, RFC 6598, RFC 4193).
@@ -67,7 +79,7 @@ mod tests {
         let mut world = World::outward();
         assert!(world.causes().is_empty(), "it is reachable");
         world.unanswered("up0", 9);
-        assert_eq!(world.first(), (CauseName::MissingMasquerade, Confidence::Certain));
+        assert_eq!(world.first(), (CauseName::MissingMasquerade, Confidence::Likely));
         world.translated();
         assert_eq!(world.first().0, CauseName::BeyondThisHost, "it left with the host's address");
     }

@@ -22,7 +22,10 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
     let on_host =
         |stack| Asker { stack, whose: "this host", iif: case.comes_by().map(|link| link.name.as_str()) };
     let own = |stack| Asker { stack, whose: case.asked.source.selector.as_str(), iif: None };
-    let askers = [Some(on_host(case.stacks.host)), case.stacks.source.map(own)];
+    // Where the kernel dropped it, that stack asked; the host asks only for what it routes.
+    let inside = drop.and_then(|one| one.inside.as_ref()).is_some();
+    let host = Some(case.stacks.host).filter(|_| !inside && case.asks_the_hosts_routes());
+    let askers = [host.map(on_host), case.stacks.source.map(own).filter(|_| drop.is_none() || inside)];
     let (asker, next, link) = askers.into_iter().flatten().find_map(|asker| {
         let (next, link) = asker.next(case.source(), destination)?;
         asker.failed(next, link).then_some((asker, next, link))
@@ -58,7 +61,7 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
     };
     Some(cause(
         CauseName::NeighborUnanswered,
-        if drop.is_some() || evidence.is_some() { Confidence::Certain } else { Confidence::Likely },
+        if drop.is_some() || evidence.is_some() { Confidence::Certain } else { Confidence::Possible },
         Words {
             observed,
             configured: format!("{next} is on the link of {name} by {}'s routes; {who}", asker.whose),

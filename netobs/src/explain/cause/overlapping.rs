@@ -1,39 +1,36 @@
 //! Two interfaces of this host claim addresses of the same network: what is for one of them goes out by the other.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
 use super::{Case, Words, cause};
 use crate::{
     host::facts::{Facts, Link},
-    report::{Cause, CauseName, Confidence},
+    report::{Cause, CauseName, Confidence, HookName},
 };
 
 pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
     let facts = &case.stacks.host.facts;
     let address = case.destination()?;
-    let (own, bridge) = case.exit().or_else(|| case.entry())?;
+    let (own, bridge) = case.exit()?;
     let meant = bridge.unwrap_or(own);
     let taken = case.goes_by()?;
+    // On one bridge the host's routes are not asked, and what arrived was not sent elsewhere.
+    let arrived = case.passed(own.index, HookName::Egress);
+    if taken.index == meant.index || arrived || !case.asks_the_hosts_routes() {
+        return None;
+    }
     let overlaps = |one: &Link| networks(facts, one).into_iter().find(|network| network.contains(&address));
-    let behind = case.exit().is_some();
-    // The destination is behind one interface, and the way leads by another one; or who asked is behind one and two
-    // networks hold the destination.
-    let (mine, theirs) = if behind && taken.index != meant.index {
-        (overlaps(meant)?, (taken, overlaps(taken)?))
-    } else {
-        let other = facts.links.values().find(|one| one.index != meant.index && overlaps(one).is_some())?;
-        (overlaps(meant)?, (other, overlaps(other)?))
-    };
-    let (other, network) = theirs;
+    let (mine, network, other) = (overlaps(meant)?, overlaps(taken)?, taken);
     let last = case.last_hop();
-    let wrong = behind && taken.index != meant.index;
     let observed = match last {
         Some(hop) => format!("last seen at {} {}", hop.interface, hop.hook),
         None => "seen at no interface of this host".to_owned(),
     };
     Some(cause(
         CauseName::OverlappingSubnets,
-        if wrong { Confidence::Certain } else { Confidence::Possible },
+        Confidence::Certain,
         Words {
             observed,
             configured: format!(
@@ -46,10 +43,14 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
     ))
 }
 
-/// The networks on an interface, but for those of one address.
+/// The networks on an interface, but for those of one address, and that which every interface has.
 fn networks(facts: &Facts, link: &Link) -> Vec<IpNet> {
     let all = facts.connected_prefixes(link.index).into_iter();
-    all.filter(|network| network.prefix_len() < network.max_prefix_len()).collect()
+    let is_link_local = |network: &IpNet| match network.addr() {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    all.filter(|one| one.prefix_len() < one.max_prefix_len() && !is_link_local(one)).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::{
 };
 
 pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
-    let drop = case.dropped(&["ip_rpfilter"])?;
+    let drop = case.dropped_here(&["ip_rpfilter"])?;
     let host = case.stacks.host;
     let source = drop.source.address;
     // Where the kernel dropped it: the interface of the last hop, and its bridge where it is a port.
@@ -22,9 +22,11 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
         (Some(all), own) if Some(all) >= own => ("net.ipv4.conf.all.rp_filter".to_owned(), Some(all)),
         (_, own) => (name, own),
     };
+    let is_on = value.is_none_or(|value| value != 0);
     let value = value.map_or_else(|| "unknown".to_owned(), |value| value.to_string());
     // As the kernel asks: the way back to the source, of a packet that comes in by this interface.
     let back = host.route(Way { source: None, destination: source, iif: Some(&by.name) });
+    let elsewhere = back.is_none_or(|route| route.link != Some(by.index));
     let back = match back {
         Some(route) => match route.link.and_then(|link| host.name(link)) {
             Some(name) => format!("the way back to {source} is {} by {name}", route.destination),
@@ -32,11 +34,17 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
         },
         None => format!("there is no way back to {source}"),
     };
+    let from = if case.is_of_answer(drop) { "of the answer from" } else { "from" };
     Some(cause(
         CauseName::ReversePathFilter,
-        Confidence::Certain,
+        // It may have been repaired since.
+        if is_on && elsewhere { Confidence::Certain } else { Confidence::Possible },
         Words {
-            observed: format!("{} from {source} dropped at {} (ip_rpfilter)", packets(drop.packets), by.name),
+            observed: format!(
+                "{} {from} {source} dropped at {} (ip_rpfilter)",
+                packets(drop.packets),
+                by.name
+            ),
             configured: format!("{setting} = {value}, and {back}"),
             advice: format!(
                 "route {source} back by {}, or let the filter be loose there (2) if both ways are meant",
@@ -58,12 +66,18 @@ mod tests {
         world.host.sysctls.insert("net.ipv4.conf.all.rp_filter".into(), "0".into());
         world.host.sysctls.insert("net.ipv4.conf.br1.rp_filter".into(), "1".into());
         world.stops_at("br1", 3).dropped("ip_rpfilter", "br1");
+        assert_eq!(
+            world.first(),
+            (CauseName::ReversePathFilter, Confidence::Possible),
+            "the way back is that one"
+        );
+        world.first_route("10.1.0.2/32", 4);
         let causes = world.causes();
         assert_eq!(
             (causes[0].cause, causes[0].confidence),
             (CauseName::ReversePathFilter, Confidence::Certain)
         );
         assert!(causes[0].configured.contains("net.ipv4.conf.br1.rp_filter = 1"), "{}", causes[0].configured);
-        assert!(causes[0].configured.contains("10.1.0.0/24 by br1"), "{}", causes[0].configured);
+        assert!(causes[0].configured.contains("10.1.0.2/32 by br2"), "{}", causes[0].configured);
     }
 }

@@ -3,7 +3,7 @@
 use super::{Case, Words, cause, packets};
 use crate::{
     host::facts::{RouteKind, stack::Stack, stack::Way},
-    report::{Cause, CauseName, Confidence},
+    report::{Cause, CauseName, Confidence, Verdict},
 };
 
 /// The kernel found no route for what came in, for what is made here.
@@ -13,6 +13,9 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
     let destination = case.destination()?;
     let drop = case.dropped(REASONS);
     let dropped_inside = drop.and_then(|one| one.inside.as_ref());
+    if drop.is_none() && !case.asks_the_hosts_routes() {
+        return None;
+    }
     let iif = case.comes_by().map(|link| link.name.as_str());
     let own = case.stacks.source.filter(|_| dropped_inside.is_some() || drop.is_none());
     let of_source = own.filter(|stack| is_lost(stack, Way { source: case.source(), destination, iif: None }));
@@ -22,17 +25,22 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
     };
     let iif = iif.filter(|_| of_source.is_none());
     let way = Way { source: case.source(), destination, iif };
-    if !is_lost(stack, way) {
+    // What an endpoint's own stack dropped says nothing of the host's routes.
+    let others = dropped_inside.is_some() && of_source.is_none();
+    if others || !is_lost(stack, way) || case.is_read_in_part(stack) {
         return None;
     }
     let observed = match drop {
         Some(one) => {
             format!("{} to {destination} dropped for want of a route ({})", packets(one.packets), one.reason)
         }
-        None => {
-            let hop = case.last_forward()?;
-            format!("last seen at {} {}", hop.interface, hop.hook)
-        }
+        None => match case.last_forward() {
+            Some(hop) => format!("last seen at {} {}", hop.interface, hop.hook),
+            None if case.asked.told == Some(Verdict::Unreachable) => {
+                "nothing could be sent: the stack it was to be sent from says that there is no way".to_owned()
+            }
+            None => return None,
+        },
     };
     let configured = match stack.route(way) {
         Some(route) => format!("the route {} of {whose} refuses it ({:?})", route.destination, route.kind),

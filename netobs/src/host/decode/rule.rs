@@ -43,6 +43,7 @@ pub fn rule(payload: &[u8]) -> Result<Option<RoutingRule>, Malformed> {
         iif: None,
         oif: None,
         mark: None,
+        suppress: None,
         more: header.tos != 0,
         inverted: header.flags.contains(RuleFlags::Invert),
         action: RuleAction::Other,
@@ -57,6 +58,8 @@ pub fn rule(payload: &[u8]) -> Result<Option<RoutingRule>, Malformed> {
             RuleAttribute::FwMark(number) => mark = Some(*number),
             RuleAttribute::FwMask(number) => mask = Some(*number),
             RuleAttribute::Table(number) => table = *number,
+            RuleAttribute::SuppressPrefixLen(length) => rule.suppress = u8::try_from(*length).ok(),
+            RuleAttribute::L3MDev(true) => rule.more = true,
             RuleAttribute::UidRange(_)
             | RuleAttribute::IpProtocol(_)
             | RuleAttribute::SourcePortRange(_)

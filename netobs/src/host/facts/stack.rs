@@ -80,6 +80,8 @@ pub struct RoutingRule {
     pub oif: Option<String>,
     /// Only for packets with this mark, under this mask.
     pub mark: Option<(u32, u32)>,
+    /// Routes with a prefix no longer than this do not count.
+    pub suppress: Option<u8>,
     /// Whether it asks for something that is not understood here (ports, users, protocols).
     pub more: bool,
     /// Whether it is for packets that do *not* match.

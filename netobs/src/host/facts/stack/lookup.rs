@@ -26,6 +26,8 @@ impl Stack {
             match rule.action {
                 RuleAction::Table(number) => match self.route_in(number, way.destination) {
                     Some(route) if route.kind == RouteKind::Throw => {}
+                    Some(route)
+                        if rule.suppress.is_some_and(|most| route.destination.prefix_len() <= most) => {}
                     Some(route) => return Some(route),
                     None => {}
                 },
@@ -97,6 +99,7 @@ mod tests {
             iif: None,
             oif: None,
             mark: None,
+            suppress: None,
             more: false,
             inverted: false,
             action,
@@ -155,6 +158,20 @@ mod tests {
         );
         assert_eq!(link(&all, "", "203.0.113.1", None), Some(1));
         assert_eq!(link(&all, "", "10.0.0.1", None), None);
+    }
+
+    #[test]
+    fn a_default_route_that_does_not_count_is_passed_over() {
+        // As wg-quick does it: what the main table knows better than by its default route, then the tunnel.
+        let main = RoutingRule { suppress: Some(0), ..rule(10, RuleAction::Table(254)) };
+        let tunnel =
+            RoutingRule { mark: Some((7, u32::MAX)), inverted: true, ..rule(20, RuleAction::Table(7)) };
+        let all = stack(
+            vec![main, tunnel, rule(32_766, RuleAction::Table(254))],
+            vec![route(254, "0.0.0.0/0", 1, 0), route(254, "10.0.0.0/8", 2, 0), route(7, "0.0.0.0/0", 7, 0)],
+        );
+        assert_eq!(link(&all, "", "203.0.113.1", None), Some(7));
+        assert_eq!(link(&all, "", "10.0.0.1", None), Some(2));
     }
 
     #[test]
