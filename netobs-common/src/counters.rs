@@ -87,7 +87,9 @@ pub struct FlowCounters {
     /// TTL or hop limit of the first RST.
     pub rst_hop_limit: u8,
     /// Zero.
-    pub padding: [u8; 3],
+    pub padding: u8,
+    /// ARP requests and neighbour solicitations, modulo 65,536.
+    pub asks: u16,
     /// What TCP headers tell.
     pub tcp: TcpProgress,
 }

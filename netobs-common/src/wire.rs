@@ -158,6 +158,12 @@ pub mod icmp {
     pub const V6_ECHO_REPLY: u8 = 129;
     /// First of the neighbour discovery types, router solicitation.
     pub const V6_ROUTER_SOLICITATION: u8 = 133;
+    /// Asks for a neighbour.
+    pub const V6_NEIGHBOUR_SOLICITATION: u8 = 135;
+    /// A neighbour answers.
+    pub const V6_NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+    /// What stands in the place of the asked neighbour's port, in both directions.
+    pub const ASKS_FOR_NEIGHBOUR: u16 = u16::from_be_bytes([V6_NEIGHBOUR_SOLICITATION, 0]);
     /// Last of the neighbour discovery types, redirect.
     pub const V6_REDIRECT: u8 = 137;
 }

@@ -49,6 +49,8 @@ fn update(flow: *mut FlowCounters, headers: &Headers, seen: &Seen<'_>, now: u64)
         (*flow).last_seen = now;
         if headers.proto == Proto::TCP {
             tcp::follow(&mut *flow, headers, seen.counters.segments);
+        } else if headers.asks != 0 {
+            (*flow).asks = (*flow).asks.wrapping_add(1);
         }
         if headers.fragment != Fragment::WHOLE {
             (*flow).fragmented = 1;
@@ -79,6 +81,7 @@ fn begin(ctx: &TcContext, scratch: &mut Scratch, seen: &Seen<'_>) -> ((Party, Pa
     flow.source_mac = scratch.headers.source_mac;
     flow.fragmented = u8::from(scratch.headers.fragment != Fragment::WHOLE);
     flow.hop_limit = scratch.headers.hop_limit;
+    flow.asks = scratch.headers.asks.into();
     if scratch.headers.proto == Proto::TCP {
         // SAFETY: no other program of this CPU runs meanwhile (see `Scratch`).
         unsafe { tcp::follow(flow, &scratch.headers, seen.counters.segments) };

@@ -57,9 +57,13 @@ pub struct Headers {
     pub length: u32,
     /// TCP only: what tells of its progress.
     pub segment: Segment,
+    /// 1 where it asks for a neighbour: an ARP request, a neighbour solicitation.
+    pub asks: u8,
+    /// Zero.
+    pub padding: [u8; 3],
 }
 
-const _: () = assert!(size_of::<Headers>() == 16 + 16 + 6 + 2 + 4 + 2 + 4 + 2 + 4 + 4 + 20);
+const _: () = assert!(size_of::<Headers>() == 16 + 16 + 6 + 2 + 4 + 2 + 4 + 2 + 4 + 4 + 20 + 4);
 
 /// Of a TCP header (RFC 9293, 3.1), and its timestamps (RFC 7323, 3.2).
 #[repr(C)]
@@ -141,7 +145,9 @@ impl Headers {
             Protocol::ARP => true,
             Protocol::ICMPV6 => {
                 let kind = (self.ports.destination >> 8) as u8;
-                self.ports.source == 0 && kind >= icmp::V6_ROUTER_SOLICITATION && kind <= icmp::V6_REDIRECT
+                let answers = self.ports.source == icmp::ASKS_FOR_NEIGHBOUR && self.ports.destination == 0;
+                let is_one = kind >= icmp::V6_ROUTER_SOLICITATION && kind <= icmp::V6_REDIRECT;
+                answers || self.ports.source == 0 && is_one
             }
             _ => false,
         }

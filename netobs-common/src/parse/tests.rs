@@ -46,6 +46,7 @@ fn said(headers: &Headers) -> Expected {
         fragment: headers.fragment.0,
         identification: headers.identification,
         group: headers.is_group(),
+        asks: headers.asks != 0,
         length: headers.length,
     }
 }
@@ -103,6 +104,7 @@ fn neighbour_discovery_is_told_from_echoes_with_the_same_numbers() {
     };
     assert!(found(&icmp(133, 0, &[0; 4])));
     assert!(found(&icmp(137, 0, &[0; 36])));
+    assert!(found(&icmp(135, 0, &[0; 20])) && found(&icmp(136, 0, &[0; 20])));
     assert!(!found(&icmp(132, 0, &[0; 20])));
     assert!(!found(&icmp(138, 0, &[0; 20])));
     assert!(!found(&icmp(128, 0, &echo(0x8700, 1))), "an identifier is no type");

@@ -45,7 +45,10 @@ fn layer(packet: &impl Packet, offset: usize, end: u32, headers: &mut Headers) -
             Ok(())
         }
         Proto::ICMP if headers.network == Network::IPV4 => control(packet, offset, headers, ECHO),
-        Proto::ICMPV6 if headers.network == Network::IPV6 => control(packet, offset, headers, V6_ECHO),
+        Proto::ICMPV6 if headers.network == Network::IPV6 => {
+            control(packet, offset, headers, V6_ECHO)?;
+            discovery(packet, offset, headers)
+        }
         _ => Ok(()),
     }
 }
@@ -125,6 +128,28 @@ fn control(packet: &impl Packet, offset: usize, headers: &mut Headers, echo: [u8
         headers.ports = Ports { source: identifier, destination: identifier };
     } else {
         headers.ports = Ports { source: 0, destination: u16::from_be_bytes([kind, code]) };
+    }
+    Ok(())
+}
+
+/// A neighbour solicitation and its advertisement (RFC 4861, 4.3 and 4.4) → a flow from the asker to the asked address, as
+/// ARP's is: the target takes the place of the group that is asked, and of the address that the answer is sent from. In
+/// fragments, which nobody takes (RFC 6980), it is told apart by type and code like any other message.
+#[inline(always)]
+fn discovery(packet: &impl Packet, offset: usize, headers: &mut Headers) -> Result<(), Skip> {
+    let asks = headers.ports.destination == icmp::ASKS_FOR_NEIGHBOUR;
+    let answers = headers.ports.destination == u16::from_be_bytes([icmp::V6_NEIGHBOUR_ADVERTISEMENT, 0]);
+    if headers.ports.source != 0 || !(asks || answers) || headers.fragment != Fragment::WHOLE {
+        return Ok(());
+    }
+    let target = packet.bytes(offset + 8).ok_or(Skip::TRUNCATED)?;
+    headers.length += 16;
+    if asks {
+        headers.destination = target;
+        headers.asks = 1;
+    } else {
+        headers.source = target;
+        headers.ports = Ports { source: icmp::ASKS_FOR_NEIGHBOUR, destination: 0 };
     }
     Ok(())
 }

@@ -83,6 +83,7 @@ fn judge(site: &mut Site, sample: &Sample, hook: Hook, id: u32) -> Result<()> {
     ];
     ensure!([flow.syn, flow.syn_ack, flow.fin, flow.rst] == seen.map(u8::from), "flags of {flow:?}");
     ensure!(flow.fragmented == u8::from(expected.fragment != 0), "fragmented: {flow:?}");
+    ensure!(flow.asks == u16::from(expected.asks), "asks: {flow:?}");
     ensure!(flow.source_mac == if sample.ethernet { A_MAC } else { [0; 6] }, "hardware address of {flow:?}");
     ensure!(flow.first_seen > 0 && flow.first_seen == flow.last_seen, "times of {flow:?}");
 
@@ -125,11 +126,17 @@ fn flow_key(expected: &Expected, hook: Hook, interface: u32) -> FlowKey {
 
 /// Cut at every length that a test run accepts: what the parser says of the bytes is what the kernel counts.
 fn same_inside_and_outside(_: &()) -> Result<()> {
+    let samples = samples::all();
+    let untagged: Vec<&Sample> = samples.iter().filter(|one| one.metadata_tag.is_none()).collect();
+    // Each packet has an interface number of its own, and the table of skipped packets room for so many of them.
+    untagged.chunks(24).try_for_each(same_of)
+}
+
+fn same_of(samples: &[&Sample]) -> Result<()> {
     let mut site = Site::new(65_536)?;
     let mut id = 100;
     let mut wanted = std::collections::BTreeMap::new();
-    for Sample { name, bytes, ethernet, .. } in samples::all().iter().filter(|one| one.metadata_tag.is_none())
-    {
+    for Sample { name, bytes, ethernet, .. } in samples {
         let link_layer = if *ethernet { LinkLayer::ETHERNET } else { LinkLayer::NONE };
         for end in 14..=bytes.len() {
             id += 1;

@@ -50,6 +50,8 @@ pub struct Expected {
     pub identification: u32,
     /// Whether it is for more than one receiver.
     pub group: bool,
+    /// Whether it asks for a neighbour.
+    pub asks: bool,
     /// Bytes up to the end of the innermost header.
     pub length: u32,
 }
@@ -68,6 +70,7 @@ pub fn v4(proto: u8, ports: (u16, u16), length: u32) -> Expected {
         fragment: 0,
         identification: 0,
         group: false,
+        asks: false,
         length,
     }
 }

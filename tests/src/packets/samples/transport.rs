@@ -35,6 +35,16 @@ pub fn transports() -> Vec<Sample> {
     ]
 }
 
+/// Where [`B6`] is asked for: its solicited-node address (RFC 4291, 2.7.1) and the frame that goes there (RFC 2464, 7).
+const ASKED: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 2];
+const ASKED_MAC: [u8; 6] = [0x33, 0x33, 0xff, 0, 0, 2];
+const OTHER: [u8; 16] = [0x20, 1, 0x0d, 0xb8, 0, 0xa, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
+
+/// A solicitation or an advertisement: four bytes of flags, and the target.
+fn discovery(kind: u8, target: [u8; 16]) -> Vec<u8> {
+    icmp(kind, 0, &join(&[0; 4], &target))
+}
+
 /// ICMP, ICMPv6 and address resolution.
 #[must_use]
 pub fn control() -> Vec<Sample> {
@@ -51,14 +61,34 @@ pub fn control() -> Vec<Sample> {
         six("echo request of ipv6", &icmp(128, 0, &echo(78, 1)), (78, 78)),
         six("echo reply of ipv6", &icmp(129, 0, &echo(78, 1)), (78, 78)),
         six("packet too big", &icmp(2, 0, &[0; 4]), (0, 0x0200)),
-        six("neighbour solicitation", &icmp(135, 0, &[0; 20]), (0, 0x8700)),
-        six("neighbour advertisement", &icmp(136, 0, &[0; 20]), (0, 0x8800)),
-        frame("arp request", ethernet(ARP, &arp(1)), arp_flow.clone()),
+        frame(
+            "neighbour solicitation: to whom it asks for",
+            ethernet_to(ASKED_MAC, IPV6, &ipv6_to(ASKED, ICMPV6, &discovery(135, B6))),
+            Expected { asks: true, group: true, ..v6(ICMPV6, (0, 0x8700), 78) },
+        ),
+        frame(
+            "neighbour solicitation of one who answered before",
+            in_v6(ICMPV6, &join(&discovery(135, B6), &[1, 1, 2, 0, 0, 0, 0, 0xa])),
+            Expected { asks: true, ..v6(ICMPV6, (0, 0x8700), 78) },
+        ),
+        frame(
+            "neighbour advertisement: from whom was asked for",
+            in_v6(ICMPV6, &discovery(136, A6)),
+            v6(ICMPV6, (0x8700, 0), 78),
+        ),
+        frame(
+            "neighbour advertisement from another address of its sender",
+            in_v6(ICMPV6, &discovery(136, OTHER)),
+            Expected { source: OTHER, ..v6(ICMPV6, (0x8700, 0), 78) },
+        ),
+        six("neighbour solicitation of another code", &icmp(135, 1, &[0; 20]), (0, 0x8701)),
+        six("router advertisement", &icmp(134, 0, &[0; 20]), (0, 0x8600)),
+        frame("arp request", ethernet(ARP, &arp(1)), Expected { asks: true, ..arp_flow.clone() }),
         frame("arp reply", ethernet(ARP, &arp(2)), arp_flow.clone()),
         frame(
             "arp in a vlan",
             ethernet(VLAN, &tag(9, ARP, &arp(1))),
-            Expected { vlans: [9, 0], length: 46, ..arp_flow },
+            Expected { vlans: [9, 0], length: 46, asks: true, ..arp_flow },
         ),
     ]
 }
@@ -149,6 +179,7 @@ pub fn skips() -> Vec<Sample> {
         skipped("an ipv6 header cut short", ethernet(IPV6, &[0x60; 39]), "truncated"),
         skipped("a tag cut short", ethernet(VLAN, &[0; 3]), "truncated"),
         skipped("an address resolution cut short", ethernet(ARP, &arp(1)[..27]), "truncated"),
+        skipped("a neighbour solicitation cut short", in_v6(ICMPV6, &discovery(135, B6)[..23]), "truncated"),
         skipped("an extension header cut short", in_v6(HOP_BY_HOP, &[6]), "truncated"),
     ]
 }

@@ -162,7 +162,7 @@ pub fn tunnels() -> Vec<Tunnelled> {
             "address resolution in vxlan",
             in_udp(4_789, &vxlan(100, &ethernet(ARP, &arp(1)))),
             100,
-            Expected { network: 0, proto: 0, ..v4(0, (0, 0), 92) },
+            Expected { network: 0, proto: 0, asks: true, ..v4(0, (0, 0), 92) },
             4_789,
         ),
         entered(
