@@ -111,7 +111,7 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Takes in a reading.
+    /// Takes in a reading. Booked is with [`Self::settle`], when all is told that comes with it.
     pub fn read(&mut self, reading: &Reading<'_>, names: &Names<'_>, translations: &Translations) {
         self.ledger.now = reading.now;
         let Self { overflow, ledger, interfaces, .. } = self;
@@ -137,7 +137,6 @@ impl Collector {
         });
         self.overflowing = now_overflowing;
         self.read_drops(&reading.drops, names, translations);
-        self.book(names);
         self.book_spill(reading.spill, names);
         self.see(reading);
     }
@@ -146,9 +145,10 @@ impl Collector {
         let Self { flows, ledger, interfaces, .. } = self;
         flows.book(|conversation, booking| ledger.book(conversation, booking, interfaces, names));
         for conversation in flows.active_mut().filter(|one| one.settled) {
+            ledger.open(conversation, interfaces, names);
             ledger.progress(conversation, interfaces, names);
             ledger.lose(conversation, interfaces, names);
-            ledger.witness(conversation, interfaces, names);
+            ledger.witness(conversation, names);
             ledger.errors(conversation);
         }
     }

@@ -12,6 +12,9 @@ use crate::{
 /// A TCP attempt is given up for after the second retransmission of its SYN: 1 s and 2 s after it
 /// (RFC 6298, 2.1; Linux `TCP_TIMEOUT_INIT`), in nanoseconds.
 pub const UNANSWERED: u64 = 3_000_000_000;
+/// A neighbour is given up after as long: that it was, and the ICMP error that follows, is known so much later at most.
+/// Only then is silence the outcome.
+const TOLD: u64 = 1_000_000_000;
 
 /// The verdict now.
 #[must_use]
@@ -136,7 +139,8 @@ pub fn outcome(conversation: &Conversation, now: u64) -> Option<Outcome> {
     if conversation.protocol() != Protocol::TCP || !conversation.toward(HopDirection::Forward).any(syn) {
         return None;
     }
-    let given_up = now.saturating_sub(conversation.first_seen()) >= UNANSWERED;
+    let age = now.saturating_sub(conversation.first_seen());
+    let given_up = age >= UNANSWERED;
     let by_error = icmp::verdict(conversation).is_some();
     match of(conversation, now) {
         // An error about a connection that is open is no answer to the attempt.
@@ -153,7 +157,7 @@ pub fn outcome(conversation: &Conversation, now: u64) -> Option<Outcome> {
         }
         Verdict::OneWay => Some(Outcome::Unanswered),
         Verdict::Refused => Some(Outcome::Refused),
-        Verdict::Unanswered => Some(Outcome::Unanswered),
+        Verdict::Unanswered if age >= UNANSWERED + TOLD => Some(Outcome::Unanswered),
         _ => None,
     }
 }
@@ -242,8 +246,9 @@ mod tests {
             Some(Outcome::Established)
         );
         assert_eq!(outcome(&conversation(&[(true, syn()), (false, answer)]), 0), None, "it may not arrive");
-        assert_eq!(outcome(&conversation(&[(true, syn())]), UNANSWERED - 1), None, "it may be answered yet");
-        assert_eq!(outcome(&conversation(&[(true, syn())]), UNANSWERED), Some(Outcome::Unanswered));
+        let given_up = UNANSWERED + TOLD;
+        assert_eq!(outcome(&conversation(&[(true, syn())]), given_up - 1), None, "why may be told yet");
+        assert_eq!(outcome(&conversation(&[(true, syn())]), given_up), Some(Outcome::Unanswered));
         let joined = conversation(&[(true, packets(3)), (false, packets(3))]);
         assert_eq!(outcome(&joined, UNANSWERED), None, "its beginning was not seen");
     }

@@ -84,25 +84,28 @@ impl Ledger {
         self.add(labels, [conversation.source, conversation.destination], booking.counters, directory);
     }
 
-    /// Counts what is new of a conversation that is settled: its beginning, what it proves, and its end.
-    pub fn witness<D: Directory + Workloads>(
+    /// Counts the beginning of a conversation that is settled: under its labels everything else is counted.
+    pub fn open<D: Directory>(
         &mut self,
         conversation: &mut Conversation,
         interfaces: &Interfaces,
         directory: &D,
     ) {
-        let labels = match conversation.opened {
-            Some(labels) => labels,
-            None => {
-                let labels = flow_labels(conversation, interfaces, directory);
-                *self.totals.opened.entry(labels).or_default() += 1;
-                let nat = conversation.nat();
-                if nat != Nat::None {
-                    *self.totals.translations.entry(nat).or_default() += 1;
-                }
-                *conversation.opened.insert(labels)
-            }
-        };
+        if conversation.opened.is_some() {
+            return;
+        }
+        let labels = flow_labels(conversation, interfaces, directory);
+        *self.totals.opened.entry(labels).or_default() += 1;
+        let nat = conversation.nat();
+        if nat != Nat::None {
+            *self.totals.translations.entry(nat).or_default() += 1;
+        }
+        conversation.opened = Some(labels);
+    }
+
+    /// Counts what is new of a conversation: what it proves, and its end.
+    pub fn witness<D: Directory + Workloads>(&mut self, conversation: &mut Conversation, directory: &D) {
+        let Some(labels) = conversation.opened else { return };
         let news = conversation.evidenced == 0 || conversation.moved;
         for fact in news.then(|| facts::of(conversation)).into_iter().flatten() {
             let bit = 1 << fact.kind as u16;
