@@ -50,8 +50,8 @@ impl Watch {
         };
         let mut changes: Vec<Change> = Vec::new();
         match event {
-            // How it was when the agent began; there is nothing before it.
-            HostEvent::Synced(_) => {}
+            // How it was when the agent began; there is nothing before it. Neighbours come and go with the traffic.
+            HostEvent::Synced(_) | HostEvent::NeighbourFailed { .. } => {}
             HostEvent::LinkAppeared(link) => changes.extend(network::link(None, Some(link))),
             HostEvent::LinkChanged { before, after } => {
                 changes.extend(network::link(Some(before), Some(after)));

@@ -195,8 +195,13 @@ impl Observer {
 
     /// Takes in changes of the host and attaches what appeared; whether namespaces are to be read again.
     pub(super) fn host_changed(&mut self, events: impl Iterator<Item = HostEvent>) -> bool {
-        let mut matters = false;
+        let (mut matters, mut changed) = (false, false);
         for event in events {
+            if let HostEvent::NeighbourFailed { link, address } = event {
+                self.collector.neighbour_failed(link, address, kernel::monotonic_now());
+                continue;
+            }
+            changed = true;
             self.journal.host(&event, &self.facts, Timestamp::now());
             self.facts.apply(&event);
             match &event {
@@ -209,7 +214,12 @@ impl Observer {
                 }
                 HostEvent::LinkAppeared(_) | HostEvent::LinkChanged { .. } => matters = true,
                 HostEvent::FactsChanged(tables) => matters |= tables.namespaces,
+                HostEvent::NeighbourFailed { .. } => {}
             }
+        }
+        // Nothing of what is judged below.
+        if !changed {
+            return false;
         }
         self.uplinks = self.facts.uplinks(&self.settings.uplinks);
         self.underlay = Underlay::of(&self.facts, &self.uplinks, &self.settings.vxlan_ports);
@@ -420,6 +430,7 @@ impl Observer {
             &names,
             tracker.translations(),
         );
+        self.collector.hear_neighbours(&self.facts, &names, tracker.translations());
         for key in self.collector.quiet_errors(now) {
             let last = self.kernel.take_error(&key)?;
             self.collector.error_taken(&key, last, &names, tracker.translations());

@@ -6,6 +6,7 @@ mod directory;
 mod dropping;
 mod drops;
 mod icmp;
+mod neighbours;
 mod rows;
 
 use std::{
@@ -36,7 +37,7 @@ use crate::{
     flow::{
         conversation::Conversation,
         interfaces::Interfaces,
-        table::{Context, FlowTable},
+        table::{Context, Directory as _, FlowTable},
         translation::Translations,
     },
     path::{
@@ -44,7 +45,7 @@ use crate::{
         overflow::Overflow,
         spill,
     },
-    report::{HopLabels, PairRow, PathFlowLabels, Totals},
+    report::{HopLabels, PairLabels, PairRow, PathFlowLabels, Totals},
 };
 
 /// One reading of the kernel's tables: counters since the agent's start.
@@ -104,6 +105,7 @@ pub struct Collector {
     changes: Changes,
     changed: Vec<VerdictChange>,
     errors: icmp::IcmpErrors,
+    neighbours: neighbours::Neighbours,
     /// Whether conversations may have rows.
     has_rows: bool,
     /// The pairs of the last tick, if conversations have rows.
@@ -280,7 +282,11 @@ impl Collector {
             }
             // What is sent to a group is sent to nobody in particular.
             if about.settled && about.ends[1] != EndpointId::GROUP {
-                pairs.tell(about.ends, labels.into(), verdict, about.last_seen, now);
+                let mut pair = PairLabels::from(labels);
+                if about.asked {
+                    [pair.source_kind, pair.destination_kind] = about.ends.map(|end| names.kind(end).into());
+                }
+                pairs.tell(about.ends, pair, verdict, about.last_seen, now);
             }
         });
         for (ends, labels, class, unjoined) in self.drops.pairs() {

@@ -37,9 +37,9 @@ pub(super) fn flows(
 ) -> Vec<Arc<FlowRow>> {
     let Collector { flows, interfaces, .. } = collector;
     let writer = Writer { interfaces, names, clock, interval: interval.as_secs_f64().max(0.001) };
-    let shown = flows.iter_mut().filter(|one| {
-        !one.sightings.is_empty() && !names.is_hidden(one.source) && !names.is_hidden(one.destination)
-    });
+    let shown = flows
+        .iter_mut()
+        .filter(|one| !one.sightings.is_empty() && !one.ends().into_iter().any(|end| names.is_hidden(end)));
     let mut rows: Vec<Arc<FlowRow>> = shown.map(|one| writer.latest(one)).collect();
     rows.sort_by(|one, other| {
         let rate = other.bits_per_second().total_cmp(&one.bits_per_second());
@@ -100,8 +100,9 @@ impl Writer<'_> {
             let known = row.original_destination.as_ref().and_then(|one| one.service.as_ref());
             found.as_ref().map(|(id, _)| id) == known
         };
-        of(conversation.source, &row.source)
-            && of(conversation.destination, &row.destination)
+        let [source, destination] = conversation.ends();
+        of(source, &row.source)
+            && of(destination, &row.destination)
             && row.source.process == conversation.processes[0]
             && row.destination.process == conversation.processes[1]
             && row.proxied_by == conversation.proxied_by
@@ -123,15 +124,12 @@ impl Writer<'_> {
         });
         let original = via::original_destination(conversation);
         let service = original.and_then(|peer| self.names.service(peer, conversation.original().proto));
+        let [source, destination] = conversation.ends();
         FlowRow {
             id: Arc::clone(&conversation.id),
-            source: self.party(
-                conversation.source,
-                conversation.original().source_shown(),
-                &conversation.processes[0],
-            ),
+            source: self.party(source, conversation.original().source_shown(), &conversation.processes[0]),
             destination: self.party(
-                conversation.destination,
+                destination,
                 conversation.translated().destination_shown(),
                 &conversation.processes[1],
             ),

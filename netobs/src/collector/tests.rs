@@ -7,6 +7,7 @@ mod host;
 mod journey;
 mod kernel;
 mod lifecycle;
+mod neighbours;
 mod overflow;
 mod proof;
 mod settling;

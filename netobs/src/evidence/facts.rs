@@ -27,7 +27,7 @@ pub struct Fact {
 }
 
 /// No hook of any interface.
-const NOWHERE: Place = Place { interface: 0, hook: Hook::INGRESS };
+pub(super) const NOWHERE: Place = Place { interface: 0, hook: Hook::INGRESS };
 
 /// What the packets of a conversation say.
 #[must_use]
@@ -51,6 +51,7 @@ pub fn of(conversation: &Conversation) -> Vec<Fact> {
     }
     progress(conversation, &mut facts);
     facts.extend(super::icmp::facts(conversation));
+    facts.extend(super::neighbours::facts(conversation));
     facts.extend(conversation.losses.iter().map(|loss| Fact {
         kind: EvidenceKind::HopLoss,
         count: loss.segments,

@@ -4,6 +4,7 @@ pub mod changes;
 pub mod drops;
 pub mod facts;
 pub mod icmp;
+pub mod neighbours;
 pub mod pairs;
 pub mod progress;
 pub mod reasons;

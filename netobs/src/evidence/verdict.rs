@@ -1,9 +1,9 @@
 //! What the packets of one conversation allow to say about reachability. `reachable` is never said without
-//! a packet seen in each direction; what needs the neighbours' answers is not said yet.
+//! a packet seen in each direction.
 
 use netobs_common::wire::{Proto, Protocol};
 
-use super::{drops, icmp, reasons::Class};
+use super::{drops, icmp, neighbours, reasons::Class};
 use crate::{
     flow::conversation::{Conversation, Sighting},
     report::{HopDirection, Outcome, TcpState, Verdict},
@@ -19,8 +19,10 @@ const TOLD: u64 = 1_000_000_000;
 /// The verdict now.
 #[must_use]
 pub fn of(conversation: &Conversation, now: u64) -> Verdict {
+    let no_neighbour = neighbours::is_unreachable(conversation);
     if conversation.is_group() {
-        return Verdict::Unknown;
+        // A question for a neighbour goes to a group, and to nobody but that one.
+        return if no_neighbour { Verdict::Unreachable } else { Verdict::Unknown };
     }
     if let Some(told) = icmp::verdict(conversation) {
         return told;
@@ -33,6 +35,9 @@ pub fn of(conversation: &Conversation, now: u64) -> Verdict {
         && !conversation.toward(HopDirection::Reply).any(|one| one.latest.rst != 0)
     {
         return of_class(class);
+    }
+    if no_neighbour {
+        return Verdict::Unreachable;
     }
     if conversation.protocol() != Protocol::TCP {
         return without_connection(conversation, forward, replied, now);
@@ -141,9 +146,9 @@ pub fn outcome(conversation: &Conversation, now: u64) -> Option<Outcome> {
     }
     let age = now.saturating_sub(conversation.first_seen());
     let given_up = age >= UNANSWERED;
-    let by_error = icmp::verdict(conversation).is_some();
+    let by_error = icmp::verdict(conversation).is_some() || neighbours::is_unreachable(conversation);
     match of(conversation, now) {
-        // An error about a connection that is open is no answer to the attempt.
+        // An error about a connection that is open is no answer to the attempt, nor is a neighbour that went away.
         Verdict::Refused | Verdict::Unreachable if by_error && is_open(conversation) => {
             Some(Outcome::Established)
         }

@@ -75,6 +75,7 @@ fn full() -> Report {
     totals.pairs.insert((by_flow.into(), Verdict::Reachable), 1);
     totals.attempts.insert((by_flow.into(), Outcome::Established), 2);
     totals.evidence.insert((by_flow.into(), EvidenceKind::SynAck), 2);
+    totals.neighbour_failures.insert(by_flow.into(), 2);
     totals.icmp_errors.insert((by_flow.into(), IcmpErrorType::PORT_UNREACHABLE), 3);
     totals.hops.insert(HopLabels { role: RoleName::Veth, hook: HookName::Ingress }, counters(4, 400));
     totals.hop_lost.insert((Path::Uplink, HopName::VethIngress, HopName::BridgeIngress), 3);

@@ -37,6 +37,11 @@ pub(super) fn encode(page: &Page, rows: &mut Rows<'_>) -> fmt::Result {
     rows.family(&table::ATTEMPTS, by_pair(&totals.attempts, Outcome::name))?;
     rows.family(&table::EVIDENCE, by_pair(&totals.evidence, EvidenceKind::name))?;
     rows.family(&table::ICMP_ERRORS, by_pair(&totals.icmp_errors, IcmpErrorType::name))?;
+    let failures = totals.neighbour_failures.iter();
+    rows.family(
+        &table::NEIGHBOUR_FAILURES,
+        failures.map(|(labels, &count)| (pair_labels(labels), Whole(count))),
+    )?;
     let tcp = || totals.tcp.iter().map(|(labels, one)| (pair_labels(labels), one));
     rows.histograms(&table::HANDSHAKE, tcp().map(|(labels, one)| (labels, &one.handshakes)))?;
     rows.histograms(&table::ROUND_TRIP, tcp().map(|(labels, one)| (labels, &one.round_trips)))?;

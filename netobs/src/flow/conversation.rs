@@ -15,6 +15,7 @@ use netobs_common::{
 use super::{
     errors::QuotedError,
     lifetime::Signs,
+    neighbours::{Questions, Unanswered},
     progress::Progress,
     translation::Tracked,
     tuple::{Peer, Tuple},
@@ -247,6 +248,12 @@ pub struct Conversation {
     pub losses_at: u64,
     /// ICMP errors about its packets.
     pub errors: Vec<QuotedError>,
+    /// What of it asks for neighbours, forward and reply.
+    pub questions: [Questions; 2],
+    /// Of a question for a neighbour that stays without an answer: who asked, and who has the address.
+    pub asked: Option<[EndpointId; 2]>,
+    /// Neighbours that were asked for on its behalf, or by it, and did not answer.
+    pub unanswered: Vec<Unanswered>,
     /// How far it has come, TCP only.
     pub progress: Progress,
     /// Evidence that was counted, as bits `1 << EvidenceKind`.
@@ -299,6 +306,9 @@ impl Conversation {
             drops: Vec::new(),
             losses_at: 0,
             errors: Vec::new(),
+            questions: [Questions::default(); 2],
+            asked: None,
+            unanswered: Vec::new(),
             progress: Progress::default(),
             evidenced: 0,
             ended: None,

@@ -5,6 +5,7 @@ pub mod conversation;
 pub mod errors;
 pub mod interfaces;
 pub mod lifetime;
+pub mod neighbours;
 pub mod progress;
 pub mod translation;
 pub mod tuple;

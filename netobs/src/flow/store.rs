@@ -18,8 +18,10 @@ pub struct About {
     pub ended: Option<u64>,
     /// The latest packet that speaks for the verdict.
     pub last_seen: u64,
-    /// Initiator and other side.
+    /// Initiator and other side ([`Conversation::ends`]).
     pub ends: [EndpointId; 2],
+    /// Whether the other side is one that was asked for and did not answer.
+    pub asked: bool,
     /// Whether both are settled.
     pub settled: bool,
 }
@@ -176,6 +178,7 @@ fn evidence_at(conversation: &Conversation, verdict: Verdict) -> u64 {
         Verdict::Dropped | Verdict::Unreachable | Verdict::Refused => {
             let events = conversation.drops.iter().map(|one| one.last_seen);
             let events = events.chain(conversation.errors.iter().map(|one| one.last_seen));
+            let events = events.chain(conversation.unanswered.iter().map(|one| one.last_seen));
             events.max().unwrap_or_else(last_seen)
         }
         _ => last_seen(),
@@ -187,7 +190,8 @@ fn about(conversation: &Conversation, told: (PathFlowLabels, Verdict)) -> About 
         told,
         ended: conversation.ended.map(|(_, at)| at),
         last_seen: evidence_at(conversation, told.1),
-        ends: [conversation.source, conversation.destination],
+        ends: conversation.ends(),
+        asked: conversation.asked.is_some(),
         settled: conversation.settled,
     }
 }

@@ -76,6 +76,15 @@ pub struct Context<'a, D> {
     pub overflowing: bool,
 }
 
+impl<D> Context<'_, D> {
+    /// Whatever was first seen by then has a conversation.
+    #[must_use]
+    pub fn taken_until(&self) -> u64 {
+        let told = self.translations.known_until(self.now).saturating_sub(FRESH);
+        told.max(self.now.saturating_sub(PATIENCE))
+    }
+}
+
 /// Bytes to book: once, and never to be moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Booking {
@@ -106,15 +115,13 @@ impl FlowTable {
     /// Takes in a reading of the kernel's table.
     pub fn read<D: Directory>(&mut self, flows: &[(FlowKey, FlowCounters)], context: &Context<'_, D>) {
         let mut new: Vec<&(FlowKey, FlowCounters)> = Vec::new();
-        let known_until = context.translations.known_until(context.now);
+        let taken_until = context.taken_until();
         self.unread.clear();
         for sighting in flows {
             if self.follow(sighting) {
                 continue;
             }
-            let first_seen = sighting.1.first_seen;
-            let is_told = known_until.saturating_sub(first_seen) >= FRESH;
-            if is_told || context.now.saturating_sub(first_seen) >= PATIENCE {
+            if sighting.1.first_seen <= taken_until {
                 new.push(sighting);
                 continue;
             }

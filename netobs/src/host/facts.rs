@@ -5,6 +5,7 @@ mod entry;
 mod height;
 mod link;
 pub mod nat_rules;
+mod next_hop;
 mod query;
 pub mod stack;
 mod tap;
@@ -15,6 +16,7 @@ pub use self::{
     apply::{HostEvent, Tables},
     entry::{Address, AddressScope, FdbEntry, FdbKey, Neighbour, NeighbourState, Route, RouteKind, table},
     link::{Link, LinkCounters, LinkKind, OuterDf, Vxlan},
+    next_hop::NextHops,
     tap::TapDevice,
 };
 

@@ -70,7 +70,7 @@ impl Mirror {
                 self.routes_touched = true;
                 self.changed.addresses |= remove(&mut self.facts.addresses, &entry.key());
             }
-            Change::Neighbour(entry) => self.neighbour(entry),
+            Change::Neighbour(entry) => return self.neighbour(entry).into_iter().collect(),
             Change::NeighbourGone(entry) => {
                 self.changed.neighbours |= remove(&mut self.facts.neighbours, &entry.key());
             }
@@ -191,14 +191,26 @@ impl Mirror {
     }
 
     /// A neighbour in use goes from reachable over stale to being asked again for ever: that is stored, but
-    /// nobody is woken for it.
-    fn neighbour(&mut self, entry: Neighbour) {
-        let key = entry.key();
+    /// nobody is woken for it. That it was given up is told each time, also of one that had failed before: the kernel
+    /// asks anew for every packet, and does not announce that it does.
+    fn neighbour(&mut self, entry: Neighbour) -> Option<HostEvent> {
+        let (link, address) = entry.key();
+        let before = self.facts.neighbours.get(&(link, address));
         let told = |entry: &Neighbour| (entry.mac, settled(entry.state));
-        let news = self.facts.neighbours.get(&key).is_none_or(|before| told(before) != told(&entry));
-        insert(&mut self.facts.neighbours, key, entry);
+        let news = before.is_none_or(|before| told(before) != told(&entry));
+        // One that needs no asking is marked so when somebody takes it out of the table (`neigh_delete`, Linux 6.18).
+        let was_asked = before.is_none_or(|before| is_asked_for(before.state));
+        let failed = was_asked && entry.state == NeighbourState::Failed;
+        insert(&mut self.facts.neighbours, (link, address), entry);
         self.changed.neighbours |= news;
+        failed.then_some(HostEvent::NeighbourFailed { link, address })
     }
+}
+
+/// Whether the kernel asks for one in this state, or will as soon as there is a packet for it.
+const fn is_asked_for(state: NeighbourState) -> bool {
+    use NeighbourState::{Delay, NoArp, Permanent, Reachable, Stale};
+    !matches!(state, Reachable | Stale | Delay | NoArp | Permanent)
 }
 
 const fn settled(state: NeighbourState) -> NeighbourState {

@@ -154,6 +154,15 @@ pub enum HopDirection {
 impl HopDirection {
     /// Both, forward first.
     pub const BOTH: [Self; 2] = [Self::Forward, Self::Reply];
+
+    /// The other one.
+    #[must_use]
+    pub const fn turned(self) -> Self {
+        match self {
+            Self::Forward => Self::Reply,
+            Self::Reply => Self::Forward,
+        }
+    }
 }
 
 /// One tc hook of one interface that saw the flow.

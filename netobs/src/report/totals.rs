@@ -155,6 +155,8 @@ pub struct Totals {
     pub attempts: BTreeMap<(PairLabels, Outcome), u64>,
     /// ICMP errors, each once, by the conversation they are about.
     pub icmp_errors: BTreeMap<(PairLabels, IcmpErrorType), u64>,
+    /// Neighbours that were asked for and did not answer.
+    pub neighbour_failures: BTreeMap<PairLabels, u64>,
     /// What TCP headers said.
     pub tcp: BTreeMap<PairLabels, TcpTotals>,
     /// Packets that the kernel dropped.

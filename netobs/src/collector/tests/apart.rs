@@ -154,8 +154,14 @@ fn two_containers_without_an_address_yet_ask_for_one_apart() {
     let ask = tuple(Proto::UDP, "0.0.0.0:68", "255.255.255.255:67");
     for (name, mac) in [("va", 2), ("vb", 3)] {
         let number = host.collector.interfaces.iter().find(|(_, one)| &*one.name == name).unwrap().0;
-        let frame =
-            Frame { tuple: ask, flags: TcpFlags(0), length: 342, group: true, mac: [2, 0, 0, 0, 0, mac] };
+        let frame = Frame {
+            tuple: ask,
+            flags: TcpFlags(0),
+            length: 342,
+            group: true,
+            asks: false,
+            mac: [2, 0, 0, 0, 0, mac],
+        };
         host.kernel.see(number, Hook::INGRESS, 1, &frame, host.now);
     }
     host.second();

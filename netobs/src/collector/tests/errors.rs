@@ -53,7 +53,8 @@ fn comes_back(host: &mut Host, connection: &Connection, steps: &[Step], (kind, c
         let number = host.number(step.interface);
         let reporter = Peer { address: "203.0.113.1".parse().unwrap(), port: 0 };
         let error = Tuple { source: reporter, destination: quoted.source, proto: Proto::ICMP, ..quoted };
-        let frame = Frame { tuple: error, flags: TcpFlags(0), length: 70, group: false, mac: [2; 6] };
+        let frame =
+            Frame { tuple: error, flags: TcpFlags(0), length: 70, group: false, asks: false, mac: [2; 6] };
         let interface = host.kernel.interfaces[&number];
         let receiver = host.kernel.classify(&interface, step.hook, &frame).1.id;
         let forwarded = step.hook == Hook::EGRESS && step.from.is_some();

@@ -68,6 +68,9 @@ pub(super) struct Host {
     pub(super) drops_rest: Vec<(DropRestKey, Dropped)>,
     /// The kernel side's table of ICMP errors.
     pub(super) errors: BTreeMap<[u8; size_of::<IcmpErrorKey>()], IcmpError>,
+    /// Behind which everything else lies.
+    pub(super) gateway: Option<IpAddr>,
+    facts: Facts,
     last: Totals,
     seen: Instant,
     numbers: BTreeMap<u32, u32>,
@@ -100,6 +103,8 @@ impl Host {
             drops: BTreeMap::new(),
             drops_rest: Vec::new(),
             errors: BTreeMap::new(),
+            gateway: None,
+            facts: Facts::default(),
             last: Totals::default(),
             seen: Instant::now(),
             numbers: BTreeMap::new(),
@@ -195,7 +200,8 @@ impl Host {
             route(network, one.link)
         });
         let mut routes: Vec<Route> = connected.collect();
-        routes.push(route("0.0.0.0/0".parse().unwrap(), 2));
+        let gateway = self.gateway;
+        routes.push(Route { gateway, ..route("0.0.0.0/0".parse().unwrap(), 2) });
         let facts =
             Facts::from_lists(self.links.clone(), self.addresses.clone(), routes, Vec::new(), Vec::new());
         let observed = Observed {
@@ -214,6 +220,7 @@ impl Host {
             statements: &[],
         };
         self.registry.observe(&observed, self.seen);
+        self.facts = facts.clone();
         let links = self.links.clone();
         for one in &links {
             self.tell(one);
@@ -305,7 +312,8 @@ impl Host {
                 tuple: connection.seen_as(forward, step.form),
                 flags: TcpFlags(flags),
                 length,
-                group: connection.group,
+                group: connection.group && (forward || !connection.asks),
+                asks: connection.asks && forward,
                 mac: connection.mac,
             };
             let from = step.from.map_or(0, |name| self.index(name));
@@ -346,6 +354,7 @@ impl Host {
         let reading = Reading { flows: &flows, paths: &paths, skips: &skips, spill: &[], drops, now };
         self.collector.read(&reading, &names, &self.translations);
         super::errors::hear(&mut self.errors, &mut self.collector, &names, &self.translations, now);
+        self.collector.hear_neighbours(&self.facts, &names, &self.translations);
         for key in self.collector.expire(now) {
             let last = self.kernel.flows.remove(&key);
             self.collector.flows.taken(&key, last);

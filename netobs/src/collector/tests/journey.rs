@@ -58,6 +58,8 @@ pub(super) struct Connection {
     pub(super) reply: Vec<Step>,
     /// Sent to a group's hardware address.
     pub(super) group: bool,
+    /// Asks for a neighbour, who answers the asker alone.
+    pub(super) asks: bool,
     pub(super) mac: [u8; 6],
     /// What initiator and other side really are.
     pub(super) kinds: [KindName; 2],
@@ -83,7 +85,8 @@ fn direct(
 ) -> Connection {
     let original = tuple(proto, source, destination);
     let mac = [2, 0, 0, 0, 0, 9];
-    Connection { original, translated: original, forward, reply, group: false, mac, kinds, zones: [0; 2] }
+    let (group, asks) = (false, false);
+    Connection { original, translated: original, forward, reply, group, asks, mac, kinds, zones: [0; 2] }
 }
 
 fn at(address: &str, port: u16) -> String {
@@ -288,6 +291,33 @@ impl Connection {
         let answer = vec![made("docker0", Original), made("va", Original)];
         let mut one = direct(Proto(0), (&at(A, 0), &at(GATEWAY, 0)), [Container, Host], question, answer);
         (one.original.network, one.translated.network) = (Network::ARP, Network::ARP);
+        one.asks = true;
+        one
+    }
+
+    /// The same for an address on its bridge, from any address of its own; who has it is behind `vb`.
+    pub(super) fn question(from: &str, to: &str) -> Self {
+        let mut one = Self::address_resolution();
+        one.reply = vec![enters("vb", Original), leaves("va", "vb", Original)];
+        let ends = tuple(Proto(0), &at(from, 0), &at(to, 0));
+        one.original = Tuple { network: Network::ARP, ..ends };
+        (one.translated, one.group, one.kinds) = (one.original, true, [Container, Unknown]);
+        one
+    }
+
+    /// The host asks for one on `docker0`.
+    pub(super) fn question_of_host(to: &str) -> Self {
+        let mut one = Self::question(GATEWAY, to);
+        one.forward = vec![made("docker0", Original), made("va", Original), made("vb", Original)];
+        one.kinds = [Host, Unknown];
+        one
+    }
+
+    /// Somebody on the uplink's network asks for somebody else on it.
+    pub(super) fn question_of_others(to: &str) -> Self {
+        let mut one = Self::question("198.51.100.7", to);
+        one.forward = vec![enters("eth0", Original)];
+        one.kinds = [External, Unknown];
         one
     }
 }

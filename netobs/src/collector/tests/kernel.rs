@@ -26,6 +26,8 @@ pub(super) struct Frame {
     pub(super) length: u32,
     /// To a multicast or broadcast hardware address.
     pub(super) group: bool,
+    /// Asks for a neighbour.
+    pub(super) asks: bool,
     pub(super) mac: [u8; 6],
 }
 
@@ -70,6 +72,7 @@ impl Kernel {
                 entry.counters.add(one);
                 entry.last_seen = now;
                 note(entry, frame.flags, now);
+                entry.asks = entry.asks.wrapping_add(frame.asks.into());
                 (entry.source, entry.destination)
             }
             None => fresh,

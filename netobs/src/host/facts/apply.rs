@@ -1,6 +1,6 @@
 //! An event → the facts after it: what the watcher sends and every consumer applies. Pure.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{Addresses, Facts, Fdb, Link, Neighbours, Routes};
 
@@ -21,6 +21,13 @@ pub enum HostEvent {
     },
     /// An interface went away, or into another namespace. Sent at once.
     LinkGone(Link),
+    /// A neighbour was asked for and given up. Sent at once, each time.
+    NeighbourFailed {
+        /// Interface index.
+        link: u32,
+        /// The neighbour's address.
+        address: IpAddr,
+    },
     /// Tables changed; sent when they have been quiet for a moment, or have not been for too long.
     FactsChanged(Tables),
 }
@@ -60,6 +67,7 @@ impl Facts {
             HostEvent::LinkGone(link) => {
                 self.links.remove(&link.index);
             }
+            HostEvent::NeighbourFailed { .. } => {}
             HostEvent::FactsChanged(tables) => {
                 replace(&mut self.addresses, &tables.addresses);
                 replace(&mut self.routes, &tables.routes);

@@ -56,6 +56,30 @@ fn a_link_is_announced_once_and_its_counters_never() {
 }
 
 #[test]
+fn a_neighbour_that_is_given_up_is_told_each_time_and_one_that_is_taken_out_never() {
+    use NeighbourState::{Delay, Failed, Incomplete, Permanent, Probe, Reachable, Stale};
+    let told = |states: &[NeighbourState]| {
+        let mut mirror = empty();
+        let changes = states.iter().map(|state| Change::Neighbour(neighbour(2, *state)));
+        let events = changes.map(|change| mirror.observe(change).len()).collect::<Vec<_>>();
+        events.into_iter().sum::<usize>()
+    };
+    assert_eq!(told(&[Failed]), 1);
+    assert_eq!(told(&[Failed, Failed, Failed]), 3, "asked anew each time, unannounced");
+    assert_eq!(told(&[Stale, Delay, Probe, Failed]), 1);
+    assert_eq!(told(&[Incomplete, Failed, Reachable, Probe, Failed]), 2);
+    for settled in [Reachable, Stale, Delay, Permanent] {
+        assert_eq!(told(&[settled, Failed]), 0, "{settled:?}");
+    }
+    let mut mirror = empty();
+    let address = "198.51.100.9".parse().unwrap();
+    let failed = HostEvent::NeighbourFailed { link: 2, address };
+    assert_eq!(mirror.observe(Change::Neighbour(neighbour(2, Failed))), [failed.clone()]);
+    assert_eq!(mirror.observe(Change::NeighbourGone(neighbour(2, Failed))), []);
+    assert_eq!(mirror.observe(Change::Neighbour(neighbour(2, Failed))), [failed]);
+}
+
+#[test]
 fn a_rename_is_a_change() {
     let mut mirror = empty();
     mirror.observe(Change::Link(veth(2, "v")));
