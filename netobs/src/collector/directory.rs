@@ -124,6 +124,12 @@ impl<'a> Names<'a> {
         !self.registry.is_inner(address)
     }
 
+    /// Whether an address lies in a network of a bridge, by interface index.
+    #[must_use]
+    pub fn is_on(&self, bridge: u32, address: IpAddr) -> bool {
+        bridge != 0 && self.registry.is_on(bridge, address)
+    }
+
     /// Endpoints now, by kind, mode (the bare word) and runtime.
     #[must_use]
     pub fn endpoints_by_kind(&self) -> BTreeMap<(KindName, Arc<str>, Arc<str>), u64> {

@@ -197,6 +197,12 @@ impl Registry {
         self.connected.inner(address.to_canonical()).is_some()
     }
 
+    /// Whether an address lies in a network that the host is on with an interface of this index.
+    #[must_use]
+    pub fn is_on(&self, segment: u32, address: IpAddr) -> bool {
+        self.connected.around(segment, address.to_canonical()).is_some()
+    }
+
     /// Who is believed to have an address, by what is said in one segment.
     fn claim(&self, segment: u32, address: IpAddr) -> Option<&AddressOwner> {
         let owner = self.addresses.by_segment.get(&(segment, address))?;

@@ -9,6 +9,7 @@ use super::place::At;
 use crate::{
     collector::Names,
     flow::{
+        interfaces::Observed,
         table::{Context, Directory as _},
         tuple::Tuple,
     },
@@ -68,11 +69,25 @@ pub(super) fn labels(
         roles = 1 << Role::LOOPBACK.0;
     }
     let addresses = [tuple.source.address, tuple.destination.address];
+    let path = class::between(ends, addresses, roles, context.interfaces, context.directory);
+    let may_stay = matches!(path, Path::RoutedLocal | Path::Unknown);
+    let stays = may_stay && stays_on_bridge(ends, addresses[1], context);
     PairLabels {
         source_kind: context.directory.kind(ends[0]).into(),
         destination_kind: context.directory.kind(ends[1]).into(),
-        path: class::between(ends, addresses, roles, context.interfaces, context.directory),
+        path: if stays { Path::Bridge } else { path },
     }
+}
+
+/// Whether nobody is known at an address of the sender's own bridge: what is sent there is not routed.
+fn stays_on_bridge(ends: [EndpointId; 2], to: IpAddr, context: &Context<'_, Names<'_>>) -> bool {
+    let names = context.directory;
+    let is_senders = |one: &Observed| {
+        one.alive && one.kernel.port != 0 && one.owner().map(|owner| names.current(owner)) == Some(ends[0])
+    };
+    let bridge = |one: &Observed| context.interfaces.get(one.kernel.segment).map_or(0, |one| one.ifindex);
+    ends[1] == EndpointId::UNKNOWN
+        && context.interfaces.iter().any(|(_, one)| is_senders(one) && names.is_on(bridge(one), to))
 }
 
 /// Of packets of which nothing is known.

@@ -221,6 +221,21 @@ fn outside_and_inside_an_endpoint_are_named_as_well() {
 }
 
 #[test]
+fn what_finds_nobody_on_the_senders_bridge_never_left_it() {
+    let mut host = host();
+    host.collector.drops.stacks.insert(INSIDE_A, host.registry.lookup(0, A.parse().unwrap()).unwrap());
+    for (nobody, path) in [("172.17.0.99", Path::Bridge), ("172.18.0.99", Path::RoutedLocal)] {
+        let inside = key(&host, NO_NEIGHBOUR, (A, 40_000), (nobody, 80), [None; 2]);
+        lose(&mut host, DropKey { namespace: INSIDE_A, device: 2, ..inside }, 1);
+        let tick = host.later(2 * SECOND);
+        let ways: Vec<Path> = tick.totals.dropped.keys().map(|one| one.pair.path).collect();
+        assert!(ways.contains(&path), "{nobody}: {ways:?}");
+        let pair = tick.totals.pairs.keys().find(|(one, _)| one.path == path).unwrap();
+        assert_eq!((pair.0.destination_kind, pair.1), (KindName::Unknown, Verdict::Unreachable));
+    }
+}
+
+#[test]
 fn what_has_no_detail_is_counted_all_the_same() {
     let mut host = host();
     let bridge = host.index("docker0");
