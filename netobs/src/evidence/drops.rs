@@ -8,6 +8,10 @@ use crate::{
     report::HopDirection,
 };
 
+/// The queue of what waits for a neighbour's answer is full (`unres_qlen_bytes`). Where that answer never comes, what
+/// found no room is gone for the same reason as what waited.
+const QUEUE: &str = "neigh_queuefull";
+
 /// What became of a conversation of which one direction never got through, because this host dropped all of its
 /// packets: the most a hop has seen of it is not more than what was dropped.
 #[must_use]
@@ -30,7 +34,8 @@ pub fn failure(conversation: &Conversation) -> Option<Class> {
         if dropped == 0 || dropped < seen || answered {
             return None;
         }
-        let has = |class| notes().any(|note| note.class == class);
+        let in_vain = notes().any(|note| note.class == Class::Unreachable);
+        let has = |class| notes().any(|note| note.class == class && !(in_vain && &*note.reason == QUEUE));
         [Class::Dropped, Class::Unreachable, Class::Answered].into_iter().find(|class| has(*class))
     })
 }
@@ -77,6 +82,27 @@ mod tests {
         assert_eq!(judged([3, 0], [3, 0], Class::Dropped), Some(Class::Dropped));
         assert_eq!(judged([3, 0], [3, 0], Class::Unreachable), Some(Class::Unreachable));
         assert_eq!(judged([0, 0], [1, 0], Class::Dropped), Some(Class::Dropped), "it came by no hook");
+    }
+
+    #[test]
+    fn what_found_no_room_to_wait_for_a_neighbour_in_vain_was_unreachable_as_well() {
+        let mut one = Conversation::new("f1".into(), tcp("10.0.0.2:40000", "10.0.0.3:80"), None);
+        let note = |reason: &str, class| DropNote {
+            key: DropKey::default(),
+            direction: HopDirection::Forward,
+            place: None,
+            packets: 50,
+            first_seen: 0,
+            last_seen: 0,
+            reason: reason.into(),
+            class,
+        };
+        one.drops.push(note(QUEUE, Class::Dropped));
+        assert_eq!(failure(&one), Some(Class::Dropped), "the neighbour may answer yet");
+        one.drops.push(note("neigh_failed", Class::Unreachable));
+        assert_eq!(failure(&one), Some(Class::Unreachable));
+        one.drops.push(note("netfilter_drop", Class::Dropped));
+        assert_eq!(failure(&one), Some(Class::Dropped), "a rule dropped some of it");
     }
 
     #[test]
