@@ -30,6 +30,7 @@ fn main() -> ExitCode {
             case("the_way_back_is_another_one", reverse_path),
             case("a_port_of_the_bridge_lets_nothing_through", port_down),
             case("nobody_has_the_address", nobody_has_it),
+            case("nobody_has_an_address_on_the_containers_own_bridge", nobody_has_it_there),
             case("a_private_address_leaves_untranslated", no_masquerade),
             case("two_bridges_claim_the_same_network", overlapping),
             case("the_host_knows_no_way", no_route),
@@ -266,6 +267,20 @@ fn nobody_has_it(stage: &Stage) -> Result<()> {
         last_hop: None,
     };
     explained(stage, &stage.node(), ["host", "10.77.0.99:7205"], "10.77.0.99:7205", &expected)
+}
+
+/// The container's stack asks, and its attempt passes no hook: the question does.
+fn nobody_has_it_there(stage: &Stage) -> Result<()> {
+    let (bridge, veth) = (bridge_of(stage, WEB)?, stage.veth(WEB)?);
+    let expected = Expected {
+        cause: "neighbor_unanswered",
+        verdicts: &["unreachable"],
+        observed: "asked for 10.77.0.98, and nobody answered",
+        configured: &bridge,
+        last_hop: Some((&veth, "ingress")),
+    };
+    let container = format!("container/{WEB}");
+    explained(stage, &stage.place(WEB)?, [&container, "10.77.0.98:7215"], "10.77.0.98:7215", &expected)
 }
 
 fn no_masquerade(stage: &Stage) -> Result<()> {

@@ -62,7 +62,8 @@ impl Asked {
         })
     }
 
-    /// Whether a conversation is one of these two, from the source to the destination.
+    /// Whether a conversation is one of these two, from the source to the destination. A question for the neighbour that
+    /// stays without an answer is about every port of it.
     #[must_use]
     pub fn means(&self, flow: &FlowRow) -> bool {
         let original = flow.original_destination.as_ref();
@@ -75,11 +76,10 @@ impl Asked {
             .port
             .is_none_or(|port| flow.destination.port == port || original.is_some_and(|one| one.port == port));
         let from_port = self.from_port.is_none_or(|port| flow.source.port == port);
+        let protocol = self.protocol.is_none_or(|protocol| flow.protocol == protocol);
         self.source.is(&flow.source)
             && (self.destination.is(&flow.destination) || by_original)
-            && port
-            && from_port
-            && self.protocol.is_none_or(|protocol| flow.protocol == protocol)
+            && (port && from_port && protocol || flow.is_vain_question())
             && self.since.is_none_or(|since| flow.last_seen >= since)
     }
 }

@@ -58,10 +58,11 @@ impl<'a> Case<'a> {
             let is_bad = !matches!(flow.verdict, Verdict::Reachable | Verdict::Unknown);
             if is_bad && !fresh(flow.last_seen) { Verdict::Unknown } else { flow.verdict }
         };
-        // The table of verdicts is in the order in which they apply; of equal ones the latest speaks.
-        let worst = flows
-            .map(|flow| (told(flow), flow))
-            .min_by_key(|(verdict, flow)| (*verdict, std::cmp::Reverse(flow.last_seen)));
+        // The table of verdicts is in the order in which they apply; of equal ones the latest speaks, and a question for
+        // the neighbour only where nothing else does.
+        let worst = flows.map(|flow| (told(flow), flow)).min_by_key(|(verdict, flow)| {
+            (*verdict, flow.is_vain_question(), std::cmp::Reverse(flow.last_seen))
+        });
         let is_port = |port: u16, wanted: u16| {
             // What goes to no port, as an echo, is asked for without one.
             port == wanted || port == 0 && wanted >= CHOSEN_PORTS
@@ -83,7 +84,9 @@ impl<'a> Case<'a> {
         };
         let by_drop = all().filter(alone).map(|one| of_class(one.class)).min();
         let by_flow = worst.map_or(Verdict::Unknown, |(verdict, _)| verdict);
-        if let Some(verdict) = by_drop.filter(|verdict| *verdict < by_flow) {
+        let by_question = worst.is_some_and(|(_, flow)| flow.is_vain_question());
+        let is_told = |verdict: &Verdict| *verdict < by_flow || by_question && *verdict == by_flow;
+        if let Some(verdict) = by_drop.filter(is_told) {
             let drops = all().filter(alone).filter(|one| of_class(one.class) == verdict).collect();
             return Self { asked, report, stacks, verdict, flow: None, drops };
         }
@@ -184,7 +187,10 @@ impl<'a> Case<'a> {
     }
 
     fn last_of(&self, direction: HopDirection) -> Option<&'a HopRow> {
-        self.flow?.hops.iter().rfind(|hop| hop.direction == direction && hop.packets > 0)
+        let flow = self.flow?;
+        let mut hops = flow.hops.iter().filter(|hop| hop.direction == direction && hop.packets > 0);
+        // A bridge floods a question: all that is behind the first hop was asked at once.
+        if flow.is_vain_question() { hops.next() } else { hops.next_back() }
     }
 
     /// Whether a hop of the host's own saw packets from the source to the destination.

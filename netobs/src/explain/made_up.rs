@@ -245,6 +245,25 @@ impl World {
         self.stops_at(name, index)
     }
 
+    /// The source asks for the destination's hardware address so often, and the bridge floods it.
+    pub(super) fn asked_in_vain(&mut self, times: u64) -> &mut Self {
+        self.flow.hops.retain(|hop| hop.direction == HopDirection::Forward);
+        self.flow.protocol = ProtocolName::Arp;
+        (self.flow.source.port, self.flow.destination.port) = (0, 0);
+        self.flow.reply = Amounts::default();
+        self.flow.verdict = Verdict::Unreachable;
+        let detail = format!("{} did not answer", self.flow.destination.address);
+        self.flow.evidence = vec![evidence(EvidenceKind::NeighborUnanswered, times, Some(&detail))];
+        self
+    }
+
+    /// Its packets wait for one who does not answer.
+    pub(super) fn neighbour_unanswered(&mut self, detail: &str) -> &mut Self {
+        self.flow.verdict = Verdict::Unreachable;
+        self.flow.evidence.push(evidence(EvidenceKind::NeighborUnanswered, 1, Some(detail)));
+        self
+    }
+
     pub(super) fn translated(&mut self) -> &mut Self {
         self.flow.nat = Nat::Snat;
         self

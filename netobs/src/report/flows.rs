@@ -141,6 +141,17 @@ impl Amounts {
     }
 }
 
+impl FlowRow {
+    /// Whether it is a question for a neighbour that stays without an answer: nothing for that one is ever sent.
+    #[must_use]
+    pub fn is_vain_question(&self) -> bool {
+        matches!(self.protocol, ProtocolName::Arp | ProtocolName::Icmpv6)
+            && self.destination.port == 0
+            && self.verdict == Verdict::Unreachable
+            && self.evidence.iter().any(|one| one.kind == EvidenceKind::NeighborUnanswered)
+    }
+}
+
 /// Which direction a hop carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -9,13 +9,16 @@ use crate::{
         NeighbourState, RouteKind,
         stack::{Stack, Way},
     },
-    report::{Cause, CauseName, Confidence, EvidenceKind},
+    report::{Cause, CauseName, Confidence, EndpointRow, Evidence, EvidenceKind, FlowRow, HopDirection},
 };
 
 /// The kernel gave up asking for a hardware address (net/core/neighbour.c, Linux 6.18).
 const REASONS: &[&str] = &["neigh_failed", "neigh_queuefull", "neigh_createfail", "neigh_dead"];
 
 pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
+    if let Some(question) = case.flow.filter(|flow| flow.is_vain_question()) {
+        return asked_in_vain(case, question);
+    }
     let destination = case.destination()?;
     let drop = case.dropped(REASONS);
     let evidence = case.evidence(EvidenceKind::NeighborUnanswered);
@@ -28,7 +31,8 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
     let askers = [host.map(on_host), case.stacks.source.map(own).filter(|_| drop.is_none() || inside)];
     let (asker, next, link) = askers.into_iter().flatten().find_map(|asker| {
         let (next, link) = asker.next(case.source(), destination)?;
-        asker.failed(next, link).then_some((asker, next, link))
+        let is_it = |one: &Evidence| one.detail.as_deref().is_some_and(|detail| is_about(detail, next));
+        (evidence.is_some_and(is_it) || asker.failed(next, link)).then_some((asker, next, link))
     })?;
     let name = asker.stack.name(link)?;
     let observed = match (drop, evidence) {
@@ -39,12 +43,12 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
                 one.reason
             )
         }
-        (None, Some(one)) => format!("{} unanswered for {next}", packets(one.count)),
+        (None, Some(one)) => format!("{next} did not answer, given up {}", times(one.count)),
         (None, None) => {
             format!("{} asked for {next} on {name}, and nobody answered (the entry has failed)", asker.whose)
         }
     };
-    let holder = case.report.endpoints.iter().find(|one| one.addresses().any(|own| own == next));
+    let holder = holder(case, next);
     let who = match (holder, next == destination) {
         (Some(one), _) => format!("{} has {next}, and does not answer there", one.id),
         (None, true) => format!("nobody known has {next}"),
@@ -69,6 +73,57 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
             check: format!("ip neigh show to {next}; ip route get {destination}"),
         },
     ))
+}
+
+/// The question itself is all there was: whoever asks it takes the address for a neighbour's.
+fn asked_in_vain(case: &Case<'_>, question: &FlowRow) -> Option<Cause> {
+    let evidence = case.evidence(EvidenceKind::NeighborUnanswered)?;
+    let (asker, address) = (&case.asked.source.selector, question.destination.address);
+    let facts = &case.stacks.host.facts;
+    let first = question.hops.iter().find(|hop| hop.direction == HopDirection::Forward)?;
+    let bridge = facts.bridge_of(first.ifindex).and_then(|index| facts.links.get(&index));
+    let link = bridge.map_or(&*first.interface, |link| link.name.as_str());
+    let (who, advice) = match holder(case, address) {
+        Some(one) => (
+            format!("{} has {address}, and does not answer there", one.id),
+            format!("look whether {} is up and on the same segment", one.id),
+        ),
+        None => (
+            format!("nobody known has {address}"),
+            format!("ask for the address {} has now: {address} is nobody's", case.asked.destination.selector),
+        ),
+    };
+    Some(cause(
+        CauseName::NeighborUnanswered,
+        Confidence::Certain,
+        Words {
+            observed: format!(
+                "{asker} asked for {address}, and nobody answered, given up {}",
+                times(evidence.count)
+            ),
+            configured: format!("{asker} takes {address} for a neighbour on {link}; {who}"),
+            advice,
+            check: format!("netobs flows --address {address}; ip neigh show to {address}"),
+        },
+    ))
+}
+
+fn holder<'a>(case: &Case<'a>, address: IpAddr) -> Option<&'a EndpointRow> {
+    case.report.endpoints.iter().find(|one| one.addresses().any(|own| own == address))
+}
+
+/// Whether the evidence is of that neighbour, and not of the one that answers would have gone to.
+fn is_about(detail: &str, neighbour: IpAddr) -> bool {
+    detail.strip_prefix(&neighbour.to_string()).is_some_and(|rest| rest == " did not answer")
+}
+
+/// `twice`.
+fn times(count: u64) -> String {
+    match count {
+        1 => "once".into(),
+        2 => "twice".into(),
+        _ => format!("{count} times"),
+    }
 }
 
 /// A stack that has to find out a hardware address.
@@ -100,7 +155,7 @@ mod tests {
 
     use crate::explain::made_up::World;
     use crate::host::facts::{Neighbour, NeighbourState};
-    use crate::report::{CauseName, Confidence};
+    use crate::report::{CauseName, Confidence, Verdict};
 
     fn asked_in_vain(world: &mut World, link: u32, address: &str) {
         let one =
@@ -120,5 +175,28 @@ mod tests {
         asked_in_vain(&mut world, 4, "10.2.0.3");
         assert_eq!(world.first(), (CauseName::NeighborUnanswered, Confidence::Certain));
         assert!(world.causes()[0].configured.contains("nobody known has 10.2.0.3"), "{:?}", world.causes());
+    }
+    #[test]
+    fn a_question_without_an_answer_is_enough_whatever_port_is_asked_for() {
+        let mut world = World::bridged();
+        world.asked_in_vain(2);
+        assert_eq!(world.first(), (CauseName::NeighborUnanswered, Confidence::Certain));
+        let answer = world.explained();
+        assert_eq!(answer.verdict, Verdict::Unreachable);
+        assert_eq!(answer.last_hop.map(|hop| hop.interface), Some("va".into()), "the bridge floods it");
+        let cause = &answer.causes[0];
+        assert_eq!(&*cause.observed, "container/web asked for 10.1.0.3, and nobody answered, given up twice");
+        assert!(cause.configured.contains("on br1; container/db has 10.1.0.3"), "{}", cause.configured);
+    }
+
+    #[test]
+    fn what_the_host_asked_for_in_vain_is_named_though_the_entry_is_gone() {
+        let mut world = World::routed();
+        world.stops_at("br1", 3).neighbour_unanswered("10.2.0.3 did not answer");
+        assert_eq!(world.first(), (CauseName::NeighborUnanswered, Confidence::Certain));
+        assert!(world.causes()[0].observed.contains("10.2.0.3 did not answer, given up once"));
+        let mut world = World::routed();
+        world.stops_at("br1", 3).neighbour_unanswered("10.1.0.2 did not answer, asked for an answer's sake");
+        assert!(world.causes().iter().all(|one| one.cause != CauseName::NeighborUnanswered), "another one");
     }
 }
