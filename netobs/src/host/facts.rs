@@ -2,6 +2,7 @@
 
 mod apply;
 mod entry;
+pub mod firewall;
 mod height;
 mod link;
 pub mod nat_rules;

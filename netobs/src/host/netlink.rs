@@ -9,7 +9,7 @@ mod message;
 mod socket;
 
 pub use self::{
-    dump::{Dumped, dump},
+    dump::{Dumped, dump, dump_at_most},
     message::{Message, messages, request},
     socket::{Datagram, NetlinkSocket},
 };

@@ -9,7 +9,7 @@ use std::{
 
 use super::claim::Statement;
 use crate::{
-    host::facts::{Address, Facts, Link, nat_rules::NatRules},
+    host::facts::{Address, Facts, Link, firewall::Ruleset},
     runtime::{facts::RuntimeContainer, facts::guest::Guest, facts::pod::RuntimePod},
 };
 
@@ -40,7 +40,7 @@ pub struct Observed<'a> {
     /// Addresses that guests were seen to send from, by the index of their tap.
     pub seen: &'a BTreeMap<u32, BTreeSet<IpAddr>>,
     /// The host's translations of sources, where they could be read.
-    pub nat_rules: Option<&'a NatRules>,
+    pub nat_rules: Option<&'a Ruleset>,
     /// What other sources say.
     pub statements: &'a [Statement],
 }

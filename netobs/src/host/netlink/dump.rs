@@ -47,12 +47,27 @@ pub async fn dump<T, E>(
     protocol: isize,
     kind: u16,
     fixed: &[u8],
-    mut decode: impl FnMut(Message<'_>) -> Result<Option<T>, E>,
+    decode: impl FnMut(Message<'_>) -> Result<Option<T>, E>,
 ) -> anyhow::Result<Dumped<T>> {
+    dump_at_most(MOST, protocol, kind, fixed, decode).await
+}
+
+/// [`dump`] of messages that hold any number of entries, of which no more than `most` are kept. `fixed` may have
+/// attributes behind it, where they say of what the dump is to be.
+///
+/// # Errors
+/// The kernel refused, or did not answer in time.
+pub async fn dump_at_most<I: IntoIterator, E>(
+    most: usize,
+    protocol: isize,
+    kind: u16,
+    fixed: &[u8],
+    mut decode: impl FnMut(Message<'_>) -> Result<I, E>,
+) -> anyhow::Result<Dumped<I::Item>> {
     let deadline = Instant::now() + PATIENCE;
     let mut attempt = 1;
     loop {
-        let dumped = timeout_at(deadline, once(protocol, kind, fixed, &mut decode))
+        let dumped = timeout_at(deadline, once(most, protocol, kind, fixed, &mut decode))
             .await
             .context("the kernel did not finish a netlink dump in time")??;
         if !dumped.interrupted || attempt >= ATTEMPTS {
@@ -62,12 +77,13 @@ pub async fn dump<T, E>(
     }
 }
 
-async fn once<T, E>(
+async fn once<I: IntoIterator, E>(
+    most: usize,
     protocol: isize,
     kind: u16,
     fixed: &[u8],
-    decode: &mut impl FnMut(Message<'_>) -> Result<Option<T>, E>,
-) -> anyhow::Result<Dumped<T>> {
+    decode: &mut impl FnMut(Message<'_>) -> Result<I, E>,
+) -> anyhow::Result<Dumped<I::Item>> {
     const SEQUENCE: u32 = 1;
     let mut socket = NetlinkSocket::open(protocol, &[], RECEIVE_BUFFER)?;
     socket.send(&request(kind, SEQUENCE, fixed)).await.context("cannot send a netlink request")?;
@@ -87,9 +103,15 @@ async fn once<T, E>(
                 }
                 NLMSG_DONE | NLMSG_ERROR => return Ok(dumped),
                 _ => match decode(message) {
-                    Ok(Some(_)) if dumped.entries.len() >= MOST => dumped.truncated = true,
-                    Ok(Some(entry)) => dumped.entries.push(entry),
-                    Ok(None) => {}
+                    Ok(entries) => {
+                        for entry in entries {
+                            if dumped.entries.len() >= most {
+                                dumped.truncated = true;
+                                break;
+                            }
+                            dumped.entries.push(entry);
+                        }
+                    }
                     Err(_) => dumped.undecoded += 1,
                 },
             }

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use crate::{
-    host::facts::{Facts, Link, LinkKind, nat_rules::Origin},
+    host::facts::{Facts, Link, LinkKind, firewall::Origin},
     identity::{endpoint::Mode, observed::Observed},
 };
 

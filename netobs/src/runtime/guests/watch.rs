@@ -16,8 +16,8 @@ use super::read::{Files, Guests, Places, read};
 use crate::{
     failure,
     host::{
-        facts::nat_rules::NatRules,
-        nat_rules::{self, Changes},
+        facts::firewall::Ruleset,
+        firewall::{self, Changes},
     },
 };
 
@@ -36,13 +36,13 @@ pub struct Look {
     /// Guests.
     pub guests: Guests,
     /// Translations: read only while there are guests, or a reason why they are not known.
-    pub rules: Option<Result<Arc<NatRules>, Arc<str>>>,
+    pub rules: Option<Result<Arc<Ruleset>, Arc<str>>>,
 }
 
 /// Looks until the receiver is dropped: at once when `wake` is notified.
 pub async fn watch(places: Places, wake: Arc<Notify>, looks: Sender<Look>) {
     let mut changes = Changes::listen().ok();
-    let mut rules: Option<Result<Arc<NatRules>, Arc<str>>> = None;
+    let mut rules: Option<Result<Arc<Ruleset>, Arc<str>>> = None;
     let mut stale_rules = true;
     let mut files = Files::default();
     loop {
@@ -58,7 +58,7 @@ pub async fn watch(places: Places, wake: Arc<Notify>, looks: Sender<Look>) {
         if guests.guests.is_empty() {
             (rules, stale_rules) = (None, true);
         } else if stale_rules || rules.is_none() {
-            let dumped = nat_rules::dump().await.map(Arc::new);
+            let dumped = firewall::dump_of_leaving().await.map(Arc::new);
             rules = Some(dumped.map_err(|error| Arc::from(failure::one_line(&error))));
             // Without announcements, or an answer, they are read every time.
             stale_rules = changes.is_none() || rules.as_ref().is_some_and(Result::is_err);

@@ -8,7 +8,7 @@ use super::world::*;
 use crate::{
     host::facts::{
         Link, LinkKind, TapDevice,
-        nat_rules::{Chain, Expression, NatRules, Rule, Table},
+        firewall::{Chain, Rule, Ruleset, Step, Table},
     },
     identity::{claim::Provenance, elsewhere::Place, endpoint::Mode, registry::ROUTED},
     runtime::facts::guest::{Card, Guest, Leased, Names},
@@ -36,22 +36,32 @@ fn guest(pid: u32, name: &str, taps: &[u32]) -> Arc<Guest> {
 }
 
 /// Everything of docker0's network gets the host's address.
-fn translating() -> NatRules {
+fn translating() -> Ruleset {
     let table = Table { family: 2, name: "nat".into() };
-    let expressions = vec![
-        Expression::Payload { to: 1, base: 1, offset: 12, length: 2 },
-        Expression::Compare { of: 1, operator: 0, with: vec![172, 17] },
-        Expression::SourceNat,
+    let steps = vec![
+        Step::Payload { to: 1, base: 1, offset: 12, length: 2 },
+        Step::Compare { of: 1, operator: 0, with: vec![172, 17] },
+        Step::Masquerade { ports: None },
     ];
-    NatRules {
+    Ruleset {
         chains: vec![Chain {
             table: table.clone(),
             name: "out".into(),
             kind: Some("nat".into()),
             hook: Some((4, 100)),
+            drops: Some(false),
+            counter: None,
         }],
-        rules: vec![Rule { table, chain: "out".into(), expressions }],
-        legacy: false,
+        rules: vec![Rule {
+            table,
+            chain: "out".into(),
+            handle: 1,
+            position: 1,
+            comment: None,
+            counter: None,
+            steps,
+        }],
+        ..Ruleset::default()
     }
 }
 

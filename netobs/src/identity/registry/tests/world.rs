@@ -10,7 +10,7 @@ use std::{
 use crate::{
     host::facts::{
         Address, AddressScope, Facts, FdbEntry, Link, LinkCounters, LinkKind, Neighbour, NeighbourState,
-        Route, RouteKind, nat_rules::NatRules, table,
+        Route, RouteKind, firewall::Ruleset, table,
     },
     identity::{
         claim::Statement,
@@ -55,7 +55,7 @@ pub(super) struct World {
     /// When guests were looked at, if not just now.
     pub(super) guests_looked_at: Option<Instant>,
     pub(super) seen: BTreeMap<u32, BTreeSet<IpAddr>>,
-    pub(super) nat_rules: Option<NatRules>,
+    pub(super) nat_rules: Option<Ruleset>,
     pub(super) statements: Vec<Statement>,
     pub(super) own_cgroup: &'static str,
     pub(super) now: Instant,

@@ -7,19 +7,12 @@ use std::{cell::Cell, collections::HashMap, net::IpAddr};
 
 use ipnet::IpNet;
 
-use super::{Chain, Expression, NatRules, Rule, Table};
+use super::{Chain, Firewall, Match, Rule, Ruleset, Step, Table, Target, Verdict, meta, operator, payload};
 
 /// Chains that jump to chains that jump …; the kernel allows sixteen (`NFT_JUMP_STACK_SIZE`).
 const DEEPEST: u32 = 16;
 /// Rules looked at for one answer: chains that are jumped to from many places are looked at many times.
 const MOST: u32 = 65_536;
-
-/// `NFT_META_OIFNAME`, `NFT_META_IIFNAME`.
-const OIFNAME: u32 = 7;
-const IIFNAME: u32 = 6;
-/// `NFT_CMP_EQ`, `NFT_CMP_NEQ`.
-const EQUAL: u32 = 0;
-const UNEQUAL: u32 = 1;
 
 /// A network behind an interface of the host.
 #[derive(Clone, Copy, Debug)]
@@ -32,22 +25,20 @@ pub struct Origin<'a> {
     pub uplinks: &'a [&'a str],
 }
 
-impl NatRules {
+impl Ruleset {
     /// Whether packets from there get another source when they leave; `None` where only the older back end's
     /// rules, which are not seen, could say so.
     #[must_use]
     pub fn translates(&self, origin: Origin<'_>) -> Option<bool> {
         let family = if origin.network.addr().is_ipv4() { 2 } else { 10 };
-        let mut by_chain: HashMap<(&Table, &str), Vec<&Rule>> = HashMap::new();
-        for rule in &self.rules {
-            by_chain.entry((&rule.table, rule.chain.as_str())).or_default().push(rule);
-        }
+        let firewall = Firewall::new(self);
         let concerned = |chain: &&Chain| chain.is_source_nat() && [family, 1].contains(&chain.table.family);
         let found = self.chains.iter().filter(concerned).any(|chain| {
-            let judge = Judge { by_chain: &by_chain, table: &chain.table, origin, left: Cell::new(MOST) };
+            let judge = Judge { firewall: &firewall, table: &chain.table, origin, left: Cell::new(MOST) };
             judge.chain(&chain.name, DEEPEST) == Outcome::Translated
         });
-        if found { Some(true) } else { (!self.legacy).then_some(false) }
+        let legacy = self.legacy.iter().any(|table| table.name == "nat");
+        if found { Some(true) } else { (!legacy).then_some(false) }
     }
 }
 
@@ -61,7 +52,7 @@ enum Outcome {
 }
 
 struct Judge<'a> {
-    by_chain: &'a HashMap<(&'a Table, &'a str), Vec<&'a Rule>>,
+    firewall: &'a Firewall<'a>,
     table: &'a Table,
     origin: Origin<'a>,
     left: Cell<u32>,
@@ -69,11 +60,10 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn chain(&self, name: &str, depth: u32) -> Outcome {
-        let rules = self.by_chain.get(&(self.table, name)).map(Vec::as_slice).unwrap_or_default();
         if depth == 0 {
             return Outcome::GoesOn;
         }
-        for rule in rules {
+        for rule in self.firewall.rules(self.table, name) {
             if self.left.get() == 0 {
                 return Outcome::Ends;
             }
@@ -83,16 +73,16 @@ impl Judge<'_> {
                 continue;
             }
             let certainly = holds == Some(true);
-            for step in &rule.expressions {
+            for step in &rule.steps {
                 match step {
-                    Expression::SourceNat if certainly => return Outcome::Translated,
-                    Expression::Return => return Outcome::GoesOn,
-                    Expression::Verdict if certainly => return Outcome::Ends,
-                    Expression::Jump { chain, goto } if certainly => match self.chain(chain, depth - 1) {
-                        Outcome::GoesOn if *goto => return Outcome::GoesOn,
+                    step if certainly && translates(step) => return Outcome::Translated,
+                    Step::Verdict(Verdict::Return) => return Outcome::GoesOn,
+                    Step::Verdict(Verdict::Jump(chain)) if certainly => match self.chain(chain, depth - 1) {
                         Outcome::GoesOn => {}
                         outcome => return outcome,
                     },
+                    Step::Verdict(Verdict::Goto(chain)) if certainly => return self.chain(chain, depth - 1),
+                    Step::Verdict(_) if certainly => return Outcome::Ends,
                     _ => {}
                 }
             }
@@ -104,27 +94,28 @@ impl Judge<'_> {
     fn conditions(&self, rule: &Rule) -> Option<bool> {
         let mut registers: HashMap<u32, Register> = HashMap::new();
         let mut certain = true;
-        for step in &rule.expressions {
+        for step in &rule.steps {
             match step {
-                Expression::Payload { to, base, offset, length } => {
+                Step::Payload { to, base, offset, length } => {
                     registers.insert(*to, self.payload(*base, *offset, *length));
                 }
-                Expression::Meta { to, key } => {
+                Step::Meta { to, key } => {
                     let register = match *key {
-                        OIFNAME => Register::Leaving,
-                        IIFNAME => Register::Entering,
+                        meta::OIFNAME => Register::Leaving,
+                        meta::IIFNAME => Register::Entering,
                         _ => Register::Unknown,
                     };
                     registers.insert(*to, register);
                 }
-                Expression::Mask { to, mask } => {
-                    if let Some(Register::Source { mask: before } | Register::Destination { mask: before }) =
-                        registers.get_mut(to)
+                Step::Mask { from, to, mask, flip } => match registers.get_mut(to) {
+                    Some(Register::Source { mask: before } | Register::Destination { mask: before })
+                        if from == to && flip.iter().all(|byte| *byte == 0) =>
                     {
                         before.clone_from(mask);
                     }
-                }
-                Expression::Compare { of, operator, with } => {
+                    _ => drop(registers.insert(*to, Register::Unknown)),
+                },
+                Step::Compare { of, operator, with } => {
                     let register = registers.get(of).unwrap_or(&Register::Unknown);
                     match self.compare(register, *operator, with) {
                         Some(true) => {}
@@ -132,23 +123,20 @@ impl Judge<'_> {
                         None => certain = false,
                     }
                 }
-                Expression::Lookup { .. } | Expression::Other => certain = false,
-                _ => {}
+                step => certain &= is_idle(step),
             }
         }
         certain.then_some(true)
     }
 
     fn payload(&self, base: u32, offset: u32, length: u32) -> Register {
-        /// `NFT_PAYLOAD_NETWORK_HEADER`.
-        const NETWORK: u32 = 1;
         // Where the addresses are (RFC 791, RFC 8200). A shorter read is a prefix of whole bytes.
         let (source, destination, size) =
             if self.origin.network.addr().is_ipv4() { (12, 16, 4) } else { (8, 24, 16) };
         let mask = vec![255; length as usize];
         match (base, offset) {
-            (NETWORK, at) if at == source && length <= size => Register::Source { mask },
-            (NETWORK, at) if at == destination && length <= size => Register::Destination { mask },
+            (payload::NETWORK, at) if at == source && length <= size => Register::Source { mask },
+            (payload::NETWORK, at) if at == destination && length <= size => Register::Destination { mask },
             _ => Register::Unknown,
         }
     }
@@ -167,11 +155,34 @@ impl Judge<'_> {
             Register::Unknown => return None,
         };
         match operator {
-            EQUAL => Some(answer),
-            UNEQUAL => Some(!answer),
+            operator::EQUAL => Some(answer),
+            operator::UNEQUAL => Some(!answer),
             _ => None,
         }
     }
+}
+
+/// Whether a step gives the packet another source.
+fn translates(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Masquerade { .. }
+            | Step::Nat { source: true, .. }
+            | Step::Target(Target::Masquerade(_) | Target::Snat(_) | Target::Netmap(_))
+    )
+}
+
+/// Whether a step, understood, changes nothing about whether the rule goes on.
+fn is_idle(step: &Step) -> bool {
+    translates(step)
+        || matches!(
+            step,
+            Step::Counter
+                | Step::NamedCounter(_)
+                | Step::Load { .. }
+                | Step::Match(Match::Comment)
+                | Step::Verdict(_)
+        )
 }
 
 enum Register {
@@ -199,46 +210,49 @@ fn is_named(with: &[u8], name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{Counter, made_up},
+        *,
+    };
 
     fn table() -> Table {
         Table { family: 2, name: "nat".into() }
     }
 
     fn chain(name: &str, hook: Option<(u32, i32)>) -> Chain {
-        Chain { table: table(), name: name.into(), kind: hook.map(|_| "nat".into()), hook }
+        made_up::chain(&table(), name, hook.map(|hook| ("nat", hook)))
     }
 
-    fn rule(chain: &str, expressions: Vec<Expression>) -> Rule {
-        Rule { table: table(), chain: chain.into(), expressions }
+    fn rule(chain: &str, steps: Vec<Step>) -> Rule {
+        made_up::rule(&table(), chain, steps)
     }
 
-    fn source(address: [u8; 4], mask: [u8; 4], operator: u32) -> Vec<Expression> {
+    fn source(address: [u8; 4], mask: [u8; 4], operator: u32) -> Vec<Step> {
         vec![
-            Expression::Payload { to: 8, base: 1, offset: 12, length: 4 },
-            Expression::Mask { to: 8, mask: mask.to_vec() },
-            Expression::Compare { of: 8, operator, with: address.to_vec() },
+            Step::Payload { to: 8, base: 1, offset: 12, length: 4 },
+            Step::Mask { from: 8, to: 8, mask: mask.to_vec(), flip: vec![0; 4] },
+            Step::Compare { of: 8, operator, with: address.to_vec() },
         ]
     }
 
-    fn destination(address: [u8; 4], mask: [u8; 4], operator: u32) -> Vec<Expression> {
+    fn destination(address: [u8; 4], mask: [u8; 4], operator: u32) -> Vec<Step> {
         let mut steps = source(address, mask, operator);
-        steps[0] = Expression::Payload { to: 8, base: 1, offset: 16, length: 4 };
+        steps[0] = Step::Payload { to: 8, base: 1, offset: 16, length: 4 };
         steps
     }
 
-    fn leaving(name: &str, operator: u32) -> Vec<Expression> {
+    fn leaving(name: &str, operator: u32) -> Vec<Step> {
         let mut with = name.as_bytes().to_vec();
         with.resize(16, 0);
-        vec![Expression::Meta { to: 9, key: OIFNAME }, Expression::Compare { of: 9, operator, with }]
+        vec![Step::Meta { to: 9, key: meta::OIFNAME }, Step::Compare { of: 9, operator, with }]
     }
 
-    fn rules(rules: Vec<Rule>) -> NatRules {
+    fn rules(rules: Vec<Rule>) -> Ruleset {
         let chains = vec![chain("POSTROUTING", Some((4, 100))), chain("OTHER", None)];
-        NatRules { chains, rules, legacy: false }
+        Ruleset { chains, rules, ..Ruleset::default() }
     }
 
-    fn translates(rules: &NatRules, network: &str) -> Option<bool> {
+    fn translates(rules: &Ruleset, network: &str) -> Option<bool> {
         rules.translates(Origin {
             network: network.parse().unwrap(),
             interface: "virbr0",
@@ -252,17 +266,14 @@ mod tests {
     #[test]
     fn libvirts_rules_translate_its_network_and_no_other() {
         let all = rules(vec![
-            rule(
-                "POSTROUTING",
-                vec![Expression::Idle, Expression::Jump { chain: "OTHER".into(), goto: false }],
-            ),
+            rule("POSTROUTING", vec![Step::Counter, Step::Verdict(Verdict::Jump("OTHER".into()))]),
             // Not to groups: -d 224.0.0.0/24 -j RETURN.
             rule(
                 "OTHER",
                 [
                     source(NETWORK, SLASH_24, 0),
                     destination([224, 0, 0, 0], SLASH_24, 0),
-                    vec![Expression::Return],
+                    vec![Step::Verdict(Verdict::Return)],
                 ]
                 .concat(),
             ),
@@ -271,7 +282,7 @@ mod tests {
                 [
                     source(NETWORK, SLASH_24, 0),
                     destination(NETWORK, SLASH_24, 1),
-                    vec![Expression::Idle, Expression::SourceNat],
+                    vec![Step::Counter, Step::Masquerade { ports: None }],
                 ]
                 .concat(),
             ),
@@ -288,7 +299,7 @@ mod tests {
             [
                 source([172, 17, 0, 0], [255, 255, 0, 0], 0),
                 leaving("docker0", 1),
-                vec![Expression::SourceNat],
+                vec![Step::Masquerade { ports: None }],
             ]
             .concat(),
         )]);
@@ -298,11 +309,15 @@ mod tests {
 
     #[test]
     fn a_rule_for_the_uplink_translates_everybody() {
-        let all =
-            rules(vec![rule("POSTROUTING", [leaving("eth0", 0), vec![Expression::SourceNat]].concat())]);
+        let all = rules(vec![rule(
+            "POSTROUTING",
+            [leaving("eth0", 0), vec![Step::Masquerade { ports: None }]].concat(),
+        )]);
         assert_eq!(translates(&all, "10.0.0.0/24"), Some(true));
-        let other =
-            rules(vec![rule("POSTROUTING", [leaving("tun0", 0), vec![Expression::SourceNat]].concat())]);
+        let other = rules(vec![rule(
+            "POSTROUTING",
+            [leaving("tun0", 0), vec![Step::Masquerade { ports: None }]].concat(),
+        )]);
         assert_eq!(translates(&other, "10.0.0.0/24"), Some(false));
     }
 
@@ -313,7 +328,7 @@ mod tests {
             [
                 source([172, 17, 0, 2], [255; 4], 0),
                 destination([172, 17, 0, 2], [255; 4], 0),
-                vec![Expression::SourceNat],
+                vec![Step::Masquerade { ports: None }],
             ]
             .concat(),
         )]);
@@ -324,9 +339,9 @@ mod tests {
     fn kubernetes_translates_what_is_marked_and_nobody_else() {
         // -m mark ! --mark 0x4000/0x4000 -j RETURN; -j MASQUERADE.
         let all = rules(vec![
-            rule("POSTROUTING", vec![Expression::Jump { chain: "OTHER".into(), goto: false }]),
-            rule("OTHER", vec![Expression::Other, Expression::Return]),
-            rule("OTHER", vec![Expression::SourceNat]),
+            rule("POSTROUTING", vec![Step::Verdict(Verdict::Jump("OTHER".into()))]),
+            rule("OTHER", vec![Step::Unknown("mystery".into()), Step::Verdict(Verdict::Return)]),
+            rule("OTHER", vec![Step::Masquerade { ports: None }]),
         ]);
         assert_eq!(translates(&all, "192.168.122.0/24"), Some(false));
     }
@@ -334,8 +349,11 @@ mod tests {
     #[test]
     fn what_is_accepted_before_is_not_translated() {
         let all = rules(vec![
-            rule("POSTROUTING", [source(NETWORK, SLASH_24, 0), vec![Expression::Verdict]].concat()),
-            rule("POSTROUTING", vec![Expression::SourceNat]),
+            rule(
+                "POSTROUTING",
+                [source(NETWORK, SLASH_24, 0), vec![Step::Verdict(Verdict::Accept)]].concat(),
+            ),
+            rule("POSTROUTING", vec![Step::Masquerade { ports: None }]),
         ]);
         assert_eq!(translates(&all, "192.168.122.0/24"), Some(false));
         assert_eq!(translates(&all, "192.168.1.0/24"), Some(true));
@@ -344,8 +362,8 @@ mod tests {
     #[test]
     fn chains_that_jump_in_circles_come_to_an_end() {
         let all = rules(vec![
-            rule("POSTROUTING", vec![Expression::Jump { chain: "OTHER".into(), goto: true }]),
-            rule("OTHER", vec![Expression::Jump { chain: "OTHER".into(), goto: false }]),
+            rule("POSTROUTING", vec![Step::Verdict(Verdict::Goto("OTHER".into()))]),
+            rule("OTHER", vec![Step::Verdict(Verdict::Jump("OTHER".into()))]),
         ]);
         assert_eq!(translates(&all, "10.0.0.0/24"), Some(false));
     }
@@ -353,26 +371,52 @@ mod tests {
     #[test]
     fn rules_that_nothing_leads_to_are_not_kept() {
         let chains = vec![chain("POSTROUTING", Some((4, 100))), chain("PREROUTING", Some((0, -100)))];
-        let jump = |to: &str| vec![Expression::Jump { chain: to.into(), goto: false }];
+        let jump = |to: &str| vec![Step::Verdict(Verdict::Jump(to.into()))];
         let mut all: Vec<Rule> =
             (0..30_000).map(|n| rule(&format!("KUBE-SVC-{n}"), jump("KUBE-SEP"))).collect();
         all.push(rule("PREROUTING", jump("KUBE-SVC-1")));
         all.push(rule("POSTROUTING", jump("KUBE-POSTROUTING")));
         all.push(rule("KUBE-POSTROUTING", jump("POSTROUTING")));
-        all.push(rule("KUBE-POSTROUTING", vec![Expression::SourceNat]));
+        all.push(rule("KUBE-POSTROUTING", vec![Step::Masquerade { ports: None }]));
         let elsewhere = Table { family: 2, name: "other".into() };
-        all.push(Rule { table: elsewhere, ..rule("KUBE-POSTROUTING", vec![Expression::SourceNat]) });
-        let kept = NatRules::new(chains.clone(), all.clone(), false);
+        all.push(Rule {
+            table: elsewhere,
+            ..rule("KUBE-POSTROUTING", vec![Step::Masquerade { ports: None }])
+        });
+        let whole = Ruleset { chains, rules: all, ..Ruleset::default() };
+        let kept = whole.clone().of_leaving();
         assert_eq!(kept.rules.len(), 3);
-        let whole = NatRules { chains, rules: all, legacy: false };
         assert_eq!(translates(&kept, "10.0.0.0/24"), translates(&whole, "10.0.0.0/24"));
         assert_eq!(translates(&kept, "10.0.0.0/24"), Some(true));
     }
 
     #[test]
+    fn rules_that_only_counted_on_are_the_same() {
+        let before = rules(vec![rule("POSTROUTING", vec![Step::Masquerade { ports: None }])]);
+        let mut after = before.clone();
+        after.rules[0].counter = Some(Counter { packets: 1, bytes: 60 });
+        after.rules[0].handle = 9;
+        after.chains[0].counter = Some(Counter { packets: 1, bytes: 60 });
+        assert_ne!(after, before);
+        assert_eq!(after.of_leaving(), before.of_leaving());
+    }
+
+    #[test]
+    fn nfts_own_rule_for_one_address_translates() {
+        let all = rules(vec![rule(
+            "POSTROUTING",
+            vec![
+                Step::Load { to: 1, value: vec![192, 0, 2, 1] },
+                Step::Nat { source: true, addresses: Some((1, 1)), ports: None },
+            ],
+        )]);
+        assert_eq!(translates(&all, "10.0.0.0/24"), Some(true));
+    }
+
+    #[test]
     fn rules_that_cannot_be_seen_leave_it_open() {
         let mut all = rules(vec![]);
-        all.legacy = true;
+        all.legacy.push(table());
         assert_eq!(translates(&all, "10.0.0.0/24"), None);
     }
 }

@@ -1,0 +1,56 @@
+//! A rule set made ready for questions: chains, rules and sets by name. Pure.
+
+use std::collections::HashMap;
+
+use super::{Chain, Rule, Ruleset, Set, Table};
+
+/// By table, and by name within it.
+type ByName<'a, T> = HashMap<&'a Table, HashMap<&'a str, T>>;
+
+/// A rule set with its rules by chain.
+#[derive(Debug)]
+pub struct Firewall<'a> {
+    pub(super) ruleset: &'a Ruleset,
+    rules: ByName<'a, Vec<&'a Rule>>,
+    sets: ByName<'a, &'a Set>,
+}
+
+impl<'a> Firewall<'a> {
+    /// Goes over all rules once; questions then take what the chains asked take.
+    #[must_use]
+    pub fn new(ruleset: &'a Ruleset) -> Self {
+        let mut rules: ByName<'a, Vec<&Rule>> = HashMap::new();
+        for rule in &ruleset.rules {
+            rules.entry(&rule.table).or_default().entry(rule.chain.as_str()).or_default().push(rule);
+        }
+        let mut sets: ByName<'a, &Set> = HashMap::new();
+        for set in &ruleset.sets {
+            sets.entry(&set.table).or_default().insert(set.name.as_str(), set);
+        }
+        Self { ruleset, rules, sets }
+    }
+
+    /// The rule set.
+    #[must_use]
+    pub const fn ruleset(&self) -> &'a Ruleset {
+        self.ruleset
+    }
+
+    /// The rules of a chain, in order.
+    #[must_use]
+    pub fn rules(&self, table: &Table, chain: &str) -> &[&'a Rule] {
+        self.rules.get(table).and_then(|chains| chains.get(chain)).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// A set of a table.
+    #[must_use]
+    pub fn set(&self, table: &Table, name: &str) -> Option<&'a Set> {
+        self.sets.get(table)?.get(name).copied()
+    }
+
+    /// A chain of a table.
+    #[must_use]
+    pub fn chain(&self, table: &Table, name: &str) -> Option<&'a Chain> {
+        self.ruleset.chains.iter().find(|chain| chain.table == *table && chain.name == name)
+    }
+}
