@@ -5,7 +5,6 @@ mod entry;
 pub mod firewall;
 mod height;
 mod link;
-pub mod nat_rules;
 mod next_hop;
 mod query;
 pub mod stack;

@@ -1,12 +1,17 @@
 //! The firewall as configured, as far as it is read: chains, rules and sets of nftables, and of iptables as nftables
-//! keeps it. Plain data, with pure questions to it: whether a network is translated ([`Ruleset::translates`]).
+//! keeps it. Plain data, with pure questions to it: what becomes of a packet ([`Firewall::pass`]), whether a network is
+//! translated ([`Ruleset::translates`]), and how a person finds a rule ([`Ruleset::line`], [`Ruleset::command`]).
 
 mod bits;
 mod compat;
 mod index;
+mod look;
 mod packet;
+mod pass;
 mod reached;
+mod render;
 mod set;
+mod state;
 mod step;
 mod translates;
 
@@ -17,6 +22,7 @@ pub use self::{
     },
     index::Firewall,
     packet::{AddressKind, Device, Hook, Layer, Packet, PacketState, Port},
+    pass::{Answer, End, Ended, Place, Translation},
     set::{Element, Set, Value},
     step::{Reject, Step, Verdict, connection, family, fib, meta, operator, payload},
     translates::Origin,
