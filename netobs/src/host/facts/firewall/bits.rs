@@ -98,8 +98,8 @@ impl Word {
         }
     }
 
-    /// The bits that are known; others 0.
-    pub(super) const fn known(self) -> u32 {
+    /// The least it may be: bits that are not known are 0.
+    pub(super) const fn least(self) -> u32 {
         self.set
     }
 

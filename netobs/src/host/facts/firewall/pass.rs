@@ -219,7 +219,7 @@ impl<'a> Walk<'_, 'a> {
             // Rules that are not seen may still keep it.
             self.answer.goes_on = Some(certain && self.answer.unseen.is_empty() && !self.answer.incomplete);
             let mut packet = (*state.packet).clone();
-            packet.mark = state.mark.known();
+            packet.mark = state.mark.least();
             packet.connection_mark = state.connection_mark.value();
             self.answer.destination_known = state.destination_known;
             self.answer.after = Some(packet);
