@@ -1,6 +1,6 @@
 //! The firewall as configured, as far as it is read: chains, rules and sets of nftables, and of iptables as nftables
 //! keeps it. Plain data, with pure questions to it: what becomes of a packet ([`Firewall::pass`]), whether a network is
-//! translated ([`Ruleset::translates`]), and how a person finds a rule ([`Ruleset::line`], [`Ruleset::command`]).
+//! translated ([`Ruleset::translates`]), and how a person finds a rule ([`Firewall::line`], [`Ruleset::command`]).
 
 mod bits;
 mod compat;

@@ -202,9 +202,13 @@ fn physdev(info: Info<'_>) -> Option<Match> {
             return Some(None);
         }
         let mask = info.bytes::<16>(at + 16)?;
-        let name = text(&info.bytes::<16>(at)?);
-        // The mask covers the closing zero of a whole name.
-        let prefix = mask.get(name.len()).is_some_and(|byte| *byte == 0);
+        let mut name = text(&info.bytes::<16>(at)?);
+        // The mask covers the closing zero of a whole name; of a beginning, neither that nor the `+` behind it.
+        let covered = mask.iter().take_while(|byte| **byte != 0).count();
+        let prefix = covered <= name.len();
+        if prefix && name.is_char_boundary(covered) {
+            name.truncate(covered);
+        }
         Some(Some(Interface { name, prefix, inverted: inverted & flag != 0 }))
     };
     let is = |flag: u8| (looked_at & flag != 0).then_some(inverted & flag == 0);

@@ -210,12 +210,13 @@ fn a_destination_is_read_with_its_port() {
 #[test]
 fn a_port_of_a_bridge_by_name_or_by_how_it_begins() {
     let mut info = [0; 66];
-    info[..4].copy_from_slice(b"veth");
+    info[..5].copy_from_slice(b"veth+");
     info[16..20].copy_from_slice(&[255; 4]);
     (info[64], info[65]) = (4, 1 | 4);
     let Step::Match(Match::Physdev(found)) = one(2, "match", compat("physdev", 0, &info)) else { panic!() };
     let incoming = found.incoming.unwrap();
     assert_eq!((incoming.name.as_str(), incoming.prefix, found.bridged), ("veth", true, Some(false)));
+    info[4] = 0;
     info[20] = 255;
     let Step::Match(Match::Physdev(found)) = one(2, "match", compat("physdev", 0, &info)) else { panic!() };
     assert!(!found.incoming.unwrap().prefix);
