@@ -105,7 +105,7 @@ async fn run(settings: Settings, reports: Publisher, shutdown: Shutdown) -> Resu
             biased;
             () = shutdown.wait() => return Ok(()),
             _ = tick.tick() => {
-                if observer.namespaces_age() >= NAMESPACES_EVERY {
+                if observer.namespaces_age() >= NAMESPACES_EVERY || observer.awaits_addresses() {
                     namespaces_due.get_or_insert(Instant::now());
                 }
                 // A flow judged before its translation is known would stay unjoined.

@@ -193,6 +193,11 @@ impl Observer {
         self.namespaces_read.elapsed()
     }
 
+    /// Whether somebody who had no address when looked at may have one by now.
+    pub(super) fn awaits_addresses(&self) -> bool {
+        self.reader.awaits_addresses(Instant::now())
+    }
+
     /// Takes in changes of the host and attaches what appeared; whether namespaces are to be read again.
     pub(super) fn host_changed(&mut self, events: impl Iterator<Item = HostEvent>) -> bool {
         let (mut matters, mut changed) = (false, false);

@@ -75,6 +75,19 @@ mod tests {
     }
 
     #[test]
+    fn every_cause_and_every_verdict_has_its_page() {
+        let runbooks = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/runbooks"));
+        let index = fs::read_to_string(runbooks.join("README.md")).unwrap();
+        let causes = crate::report::CauseName::ALL.iter().map(|one| one.name());
+        let verdicts = crate::report::Verdict::ALL.iter().map(|one| one.name());
+        for name in causes.chain(verdicts) {
+            let page = fs::read_to_string(runbooks.join(format!("{name}.md"))).unwrap_or_default();
+            assert!(page.contains(&format!("`{name}`")), "docs/runbooks/{name}.md is missing");
+            assert!(index.contains(&format!("({name}.md)")), "docs/runbooks/README.md does not name {name}");
+        }
+    }
+
+    #[test]
     fn a_check_changes_nothing_and_names_what_is_stale() {
         let directory = tempfile::tempdir().unwrap();
         let arguments = |check| DocsArgs { check, directory: directory.path().to_owned() };

@@ -7,6 +7,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use super::{
     decode,
     facts::{Facts, stack::Stack},
+    firewall,
     health::WatchHealth,
     listeners,
     namespaces::{self, InnerError},
@@ -52,6 +53,10 @@ pub async fn read() -> Stack {
     stack.rules.sort_by_key(|rule| rule.priority);
     read_settings(&mut stack);
     stack.listeners = listeners::read();
+    match firewall::dump().await {
+        Ok(ruleset) => stack.firewall = Some(ruleset),
+        Err(error) => stack.unread.push(format!("{error:#}")),
+    }
     stack
 }
 

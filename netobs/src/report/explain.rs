@@ -30,6 +30,18 @@ words! {
         LinkDown = "link_down",
         /// Nobody answers for the destination's address on its link.
         NeighborUnanswered = "neighbor_unanswered",
+        /// A rule of this host's firewall drops it.
+        FirewallDrop = "firewall_drop",
+        /// A rule of this host's firewall rejects it.
+        FirewallReject = "firewall_reject",
+        /// A chain made for a NetworkPolicy drops or rejects it.
+        NetworkPolicy = "network_policy",
+        /// Frames within one bridge are given to the firewall for routed packets, which drops them.
+        BridgeNetfilter = "bridge_netfilter",
+        /// The Service has nobody behind it.
+        ServiceWithoutEndpoints = "service_without_endpoints",
+        /// A rule drops the packets that carry others to another node.
+        UnderlayBlocked = "underlay_blocked",
         /// Nobody waits at the port.
         NoListener = "no_listener",
         /// Who waits at the port does so for other addresses.

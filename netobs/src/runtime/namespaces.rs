@@ -16,6 +16,7 @@ use anyhow::{Context, Result};
 use crate::{
     host::{
         cgroup,
+        facts::AddressScope,
         namespaces::{self, InnerError, InnerFacts},
         proc,
     },
@@ -45,16 +46,28 @@ struct Inside {
     first: Option<Process>,
     /// The interfaces of ours that led there then.
     led: BTreeSet<u32>,
+    /// When those were first seen to.
+    since: Instant,
     facts: Option<InnerFacts>,
 }
 
 impl Inside {
     /// Whether it may be otherwise by now: an interface of ours leads there that did not, or one that the host has no
-    /// other end of (macvlan) may have been moved there since, for there was none but `lo`.
+    /// other end of (macvlan) may have been moved there since, for there was none but `lo`. Addresses come after
+    /// interfaces: who has none yet is looked at again soon, and the more seldom the longer there is none.
     fn is_stale(&self, led: Option<&BTreeSet<u32>>, now: Instant) -> bool {
         let is_bare = self.facts.as_ref().is_some_and(|facts| facts.links.len() <= 1);
-        is_bare || now - self.read >= INSIDE_LASTS || led.unwrap_or(&BTreeSet::new()) != &self.led
+        let lasts = match &self.facts {
+            Some(facts) if is_unaddressed(facts) => ((self.read - self.since) / 2).min(INSIDE_LASTS),
+            _ => INSIDE_LASTS,
+        };
+        is_bare || now - self.read >= lasts || led.unwrap_or(&BTreeSet::new()) != &self.led
     }
+}
+
+/// Whether no interface has an address that anybody but a neighbour could ask for.
+fn is_unaddressed(facts: &InnerFacts) -> bool {
+    !facts.addresses.iter().any(|one| one.scope == AddressScope::Global)
 }
 
 impl NamespaceReader {
@@ -88,6 +101,17 @@ impl NamespaceReader {
         Ok(found)
     }
 
+    /// Whether somebody with interfaces had no address when looked at, and is to be looked at again.
+    #[must_use]
+    pub fn awaits_addresses(&self, now: Instant) -> bool {
+        let awaits = |one: &Inside| {
+            let is_one =
+                one.facts.as_ref().is_some_and(|facts| facts.links.len() > 1 && is_unaddressed(facts));
+            is_one && one.is_stale(Some(&one.led), now)
+        };
+        self.inside.values().any(awaits)
+    }
+
     async fn enter(&mut self, found: &[Namespace], leads: &BTreeMap<i32, BTreeSet<u32>>, now: Instant) {
         let led = |namespace: &Namespace| leads.get(&namespace.nsid?);
         let due = found.iter().filter(|namespace| {
@@ -106,7 +130,9 @@ impl NamespaceReader {
             };
             let first = namespace.processes.first().cloned();
             let led = led(namespace).cloned().unwrap_or_default();
-            self.inside.insert(namespace.inode, Inside { read: now, first, led, facts });
+            let before = self.inside.get(&namespace.inode).filter(|one| one.led == led);
+            let since = before.map_or(now, |one| one.since);
+            self.inside.insert(namespace.inode, Inside { read: now, first, led, since, facts });
         }
     }
 
@@ -192,6 +218,7 @@ fn inode_of(data: &std::fs::Metadata) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::facts::Address;
 
     #[test]
     fn our_own_processes_are_in_no_foreign_namespace() {
@@ -205,15 +232,53 @@ mod tests {
     fn what_is_inside_is_looked_at_again_when_something_new_leads_there() {
         let now = Instant::now();
         let link = crate::host::facts::test_links::veth(2, "eth0");
-        let facts =
-            InnerFacts { inode: 7, links: vec![link.clone(), link], addresses: Vec::new(), outside: None };
-        let inside = |facts| Inside { read: now, first: None, led: BTreeSet::from([10]), facts };
+        let facts = InnerFacts {
+            inode: 7,
+            links: vec![link.clone(), link],
+            addresses: vec![address()],
+            outside: None,
+        };
+        let inside = |facts| Inside { read: now, first: None, led: BTreeSet::from([10]), since: now, facts };
         let known = inside(Some(facts.clone()));
         assert!(!known.is_stale(Some(&BTreeSet::from([10])), now));
         assert!(known.is_stale(Some(&BTreeSet::from([10, 11])), now), "a second network");
         assert!(known.is_stale(None, now) && known.is_stale(Some(&BTreeSet::from([10])), now + INSIDE_LASTS));
         let bare = inside(Some(InnerFacts { links: Vec::new(), ..facts }));
         assert!(bare.is_stale(Some(&BTreeSet::from([10])), now), "nothing but its loopback yet");
+    }
+
+    fn address() -> Address {
+        Address {
+            link: 2,
+            address: "10.0.0.2".parse().unwrap(),
+            prefix: 24,
+            scope: AddressScope::Global,
+            peer: None,
+            broadcast: None,
+        }
+    }
+
+    #[test]
+    fn who_has_no_address_yet_is_looked_at_more_and_more_seldom() {
+        let since = Instant::now();
+        let link = crate::host::facts::test_links::veth(2, "eth0");
+        let local = Address { scope: AddressScope::Link, ..address() };
+        let facts =
+            InnerFacts { inode: 7, links: vec![link.clone(), link], addresses: vec![local], outside: None };
+        let mut inside = Inside { read: since, first: None, led: BTreeSet::new(), since, facts: Some(facts) };
+        let mut looks = Vec::new();
+        for second in 0..120 {
+            let now = since + Duration::from_secs(second);
+            if inside.is_stale(None, now) {
+                inside.read = now;
+                looks.push(second);
+            }
+        }
+        assert_eq!(looks, [0, 1, 2, 3, 5, 8, 12, 18, 27, 41, 62, 92]);
+        if let Some(facts) = &mut inside.facts {
+            facts.addresses.push(address());
+        }
+        assert!(!inside.is_stale(None, inside.read + Duration::from_secs(29)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod beyond;
 mod bridge_port;
+mod firewall;
 mod forwarding;
 mod listener;
 mod masquerade;
@@ -17,12 +18,13 @@ use super::case::Case;
 use crate::report::{Cause, CauseName, Confidence};
 
 /// In the order in which a packet meets them: of equally proven ones the first is named first.
-const ALL: [fn(&Case<'_>) -> Option<Cause>; 10] = [
+const ALL: [fn(&Case<'_>) -> Option<Cause>; 11] = [
     bridge_port::find,
     overlapping::find,
     reverse_path::find,
     forwarding::find,
     route::find,
+    firewall::find,
     neighbor::find,
     overlay_mtu::find,
     listener::find,

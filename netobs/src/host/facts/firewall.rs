@@ -143,4 +143,4 @@ impl Ruleset {
 }
 
 #[cfg(test)]
-mod made_up;
+pub(crate) mod made_up;

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use ipnet::IpNet;
 use netobs_common::wire::Proto;
 
-use super::Facts;
+use super::{Facts, firewall::Ruleset};
 
 pub use lookup::Way;
 
@@ -27,6 +27,8 @@ pub struct Stack {
     pub sysctls: BTreeMap<String, String>,
     /// Sockets that wait for somebody.
     pub listeners: Vec<Listener>,
+    /// The firewall's rules; `None` where they could not be read.
+    pub firewall: Option<Ruleset>,
     /// What could not be read, and why.
     pub unread: Vec<String>,
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Chain, Rule, Ruleset, Step, Table, operator, payload};
 
-pub(super) fn chain(table: &Table, name: &str, base: Option<(&str, (u32, i32))>) -> Chain {
+pub(crate) fn chain(table: &Table, name: &str, base: Option<(&str, (u32, i32))>) -> Chain {
     Chain {
         table: table.clone(),
         name: name.into(),
@@ -15,7 +15,7 @@ pub(super) fn chain(table: &Table, name: &str, base: Option<(&str, (u32, i32))>)
     }
 }
 
-pub(super) fn rule(table: &Table, chain: &str, steps: Vec<Step>) -> Rule {
+pub(crate) fn rule(table: &Table, chain: &str, steps: Vec<Step>) -> Rule {
     Rule {
         table: table.clone(),
         chain: chain.into(),
@@ -28,7 +28,7 @@ pub(super) fn rule(table: &Table, chain: &str, steps: Vec<Step>) -> Rule {
 }
 
 /// Handles are unique, positions right.
-pub(super) fn ruleset(chains: Vec<Chain>, mut rules: Vec<Rule>) -> Ruleset {
+pub(crate) fn ruleset(chains: Vec<Chain>, mut rules: Vec<Rule>) -> Ruleset {
     for (handle, rule) in (1..).zip(&mut rules) {
         rule.handle = handle;
     }
@@ -38,7 +38,7 @@ pub(super) fn ruleset(chains: Vec<Chain>, mut rules: Vec<Rule>) -> Ruleset {
 }
 
 /// `-d ADDRESS`.
-pub(super) fn to(address: &str) -> Vec<Step> {
+pub(crate) fn to(address: &str) -> Vec<Step> {
     match address.parse().unwrap() {
         IpAddr::V4(address) => vec![
             Step::Payload { to: 1, base: payload::NETWORK, offset: 16, length: 4 },
