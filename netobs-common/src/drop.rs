@@ -145,5 +145,25 @@ pub struct DropLayout {
 
 const _: () = assert!(size_of::<DropLayout>() == 15 * 4);
 
+/// A function of the kernel.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Where it begins.
+    pub start: u64,
+    /// Where the next one begins; an address to return to may be that.
+    pub end: u64,
+}
+
+const _: () = assert!(size_of::<Place>() == 8 + 8);
+
+impl Place {
+    /// Whether something was called from there that returns to this address.
+    #[must_use]
+    pub const fn calls(&self, location: u64) -> bool {
+        self.start < location && location <= self.end
+    }
+}
+
 /// How many bytes of `sk_buff` are looked at, at most.
 pub const BUFFER: u32 = 256;

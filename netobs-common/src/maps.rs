@@ -31,8 +31,11 @@ pub const DROPS: &str = "DROPS";
 pub const DROP_REST: &str = "DROP_REST";
 /// Hash: inode of a network namespace whose drops are counted → 1.
 pub const DROP_NAMESPACES: &str = "DROP_NAMESPACES";
-/// Array by the number of a reason → 1 if it is no drop ([`DROPS_APART`] counts it).
+/// Array by the number of a reason → [`NO_DROP`] if it is none ([`DROPS_APART`] counts it), [`NO_DROP_IN_PLACES`] if it
+/// is none in the functions of [`DROP_PLACES`].
 pub const DROP_REASONS: &str = "DROP_REASONS";
+/// Array: [`crate::drop::Place`], functions of the kernel.
+pub const DROP_PLACES: &str = "DROP_PLACES";
 /// Per-CPU array by the number of a reason → [`crate::drop::Dropped`] that are no drops; then [`APART_NOT_IP`] and
 /// [`APART_UNCOUNTED`].
 pub const DROPS_APART: &str = "DROPS_APART";
@@ -73,6 +76,12 @@ pub const DROP_NAMESPACES_CAPACITY: u32 = 4_096;
 /// Reasons whose number is below are looked up; Linux 6.18 has 128. What a module adds of its own
 /// (`SKB_DROP_REASON_SUBSYS_SHIFT`) has numbers from 65,536 up.
 pub const DROP_REASONS_CAPACITY: u32 = 512;
+/// In [`DROP_REASONS`]: what is freed for it is no drop.
+pub const NO_DROP: u32 = 1;
+/// In [`DROP_REASONS`]: it is none in certain functions.
+pub const NO_DROP_IN_PLACES: u32 = 2;
+/// Size of the [`DROP_PLACES`] array.
+pub const DROP_PLACES_CAPACITY: u32 = 8;
 /// Where [`DROPS_APART`] counts frames that are neither IPv4 nor IPv6.
 pub const APART_NOT_IP: u32 = DROP_REASONS_CAPACITY;
 /// Where [`DROPS_APART`] counts packets that not even [`DROP_REST`] had room for.

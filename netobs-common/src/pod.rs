@@ -46,6 +46,7 @@ pod!(
     crate::drop::DropLayout,
     crate::drop::DropRestKey,
     crate::drop::Dropped,
+    crate::drop::Place,
     crate::endpoint::Party,
     crate::icmp_error::IcmpError,
     crate::icmp_error::IcmpErrorKey,

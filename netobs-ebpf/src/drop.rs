@@ -13,10 +13,11 @@ use netobs_common::{
 };
 
 use crate::{
+    apart::{apart, is_no_drop},
     clock,
     count::add,
     dropped::{self, Buffer, Copied, Dropped, member, read},
-    maps::{DROP_NAMESPACES, DROP_REASONS, DROP_REST, DROP_SCRATCH, DROPS, DROPS_APART},
+    maps::{DROP_NAMESPACES, DROP_REST, DROP_SCRATCH, DROPS},
 };
 
 /// Inodes of namespaces begin here (`PROC_NET_INIT_INO`, `PROC_DYNAMIC_FIRST`; include/linux/proc_ns.h and
@@ -62,12 +63,13 @@ pub(crate) fn observe(ctx: &BtfTracePointContext) {
     let packet = Dropped::of(&scratch.buffer, &layout, &raw mut scratch.copied);
     let length = packet.as_ref().map_or_else(|| length(scratch, &layout), |packet| packet.length());
     let count = Count { packets: 1, bytes: u64::from(length) };
-    if DROP_REASONS.get(reason).is_some_and(|benign| *benign != 0) {
+    let location = ctx.arg::<*const u8>(1) as u64;
+    if is_no_drop(reason, location) {
         apart(reason, count);
         return;
     }
     scratch.key.reason = reason;
-    scratch.key.location = ctx.arg::<*const u8>(1) as u64;
+    scratch.key.location = location;
     scratch.headers = Headers::default();
     if let Some(packet) = packet {
         // What could be read before something was wrong tells who it was from and to all the same.
@@ -187,14 +189,5 @@ fn rest(scratch: &mut DropScratch, count: Count) {
             Some(known) => unsafe { (*known).add(count) },
             None => apart(APART_UNCOUNTED, count),
         }
-    }
-}
-
-/// Counts what is no drop of a packet.
-#[inline(always)]
-fn apart(index: u32, count: Count) {
-    if let Some(known) = DROPS_APART.get_ptr_mut(index) {
-        // SAFETY: as above.
-        unsafe { (*known).add(count) };
     }
 }

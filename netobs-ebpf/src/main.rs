@@ -10,6 +10,7 @@
 )]
 #![allow(unreachable_pub, missing_docs, reason = "the program macros make items of their own")]
 
+mod apart;
 mod classify;
 mod clock;
 mod count;

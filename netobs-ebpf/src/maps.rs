@@ -6,17 +6,17 @@ use aya_ebpf::{
 };
 use netobs_common::{
     counters::{Counters, FlowCounters, PathCounters},
-    drop::{DropCounters, DropKey, DropRestKey, Dropped},
+    drop::{DropCounters, DropKey, DropRestKey, Dropped, Place},
     endpoint::Party,
     icmp_error::{IcmpError, IcmpErrorKey, IcmpErrorType},
     inner::InnerKey,
     interface::Interface,
     key::{AddressKey, Datagram, FlowKey, FragmentKey, PathKey, PrefixKey, SkipKey},
     maps::{
-        ADDRESSES_CAPACITY, DROP_NAMESPACES_CAPACITY, DROP_REASONS_CAPACITY, DROP_REST_CAPACITY,
-        DROPS_APART_CAPACITY, DROPS_CAPACITY, FLOWS_CAPACITY, FRAGMENTS_CAPACITY, ICMP_ERRORS_CAPACITY,
-        INNER_CAPACITY, INTERFACES_CAPACITY, OWNERS_CAPACITY, PATHS_CAPACITY, PORTS_CAPACITY,
-        PREFIXES_CAPACITY, SKIPS_CAPACITY, SPILL_CAPACITY,
+        ADDRESSES_CAPACITY, DROP_NAMESPACES_CAPACITY, DROP_PLACES_CAPACITY, DROP_REASONS_CAPACITY,
+        DROP_REST_CAPACITY, DROPS_APART_CAPACITY, DROPS_CAPACITY, FLOWS_CAPACITY, FRAGMENTS_CAPACITY,
+        ICMP_ERRORS_CAPACITY, INNER_CAPACITY, INTERFACES_CAPACITY, OWNERS_CAPACITY, PATHS_CAPACITY,
+        PORTS_CAPACITY, PREFIXES_CAPACITY, SKIPS_CAPACITY, SPILL_CAPACITY,
     },
     owner::{BoundPort, SocketOwner},
 };
@@ -104,6 +104,9 @@ pub(crate) static DROP_NAMESPACES: HashMap<u32, u8> = HashMap::with_max_entries(
 
 #[map]
 pub(crate) static DROP_REASONS: Array<u32> = Array::with_max_entries(DROP_REASONS_CAPACITY, 0);
+
+#[map]
+pub(crate) static DROP_PLACES: Array<Place> = Array::with_max_entries(DROP_PLACES_CAPACITY, 0);
 
 #[map]
 pub(crate) static DROPS_APART: PerCpuArray<Dropped> = PerCpuArray::with_max_entries(DROPS_APART_CAPACITY, 0);

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
                 "what_a_rule_for_forwarded_packets_drops_is_told_to_the_packet",
                 forwarded as fn(&Stage) -> Result<()>,
             ),
+            case("connections_that_end_well_are_no_drops", ended_well),
             case("the_same_in_ipv6_and_by_nftables", otherwise),
             case("what_the_hosts_own_firewall_keeps_in_is_told", kept_in),
             case("what_nobody_in_a_container_listens_for_is_refused", nobody_listens),
@@ -219,6 +220,39 @@ fn forwarded(stage: &Stage) -> Result<()> {
         "packets",
     );
     ensure!(more == i128::from(listed), "{more} in the metric, {listed} in the list");
+    Ok(())
+}
+
+/// Linux frees the last segments of a connection for no reason it gives.
+fn ended_well(stage: &Stage) -> Result<()> {
+    const CONNECTIONS: u32 = 50;
+    let address = stage.site.address("plain")?;
+    let apart = |page: &netobs_tests::exposition::Exposition| {
+        whole(page.sum("netobs_drops_apart_packets_total", &[("reason", "not_specified")]))
+    };
+    let before = stage.agent.metrics()?;
+    let _server = traffic::tcp_server(&stage.place("plain")?, "0.0.0.0:7300")?;
+    traffic::connect(&stage.place(WEB)?, &format!("{address}:7300"), CONNECTIONS, 1_000)?;
+    traffic::connect(&stage.node(), &format!("{address}:7300"), CONNECTIONS, 1_000)?;
+    until("the connections' verdicts", SOON, || {
+        let answer = stage.agent.query(&["flows", "--verdict", "reachable"])?;
+        let all = answer["flows"].as_array().context("no flows")?;
+        let ended: Vec<_> = all.iter().filter(|one| one["destination"]["port"] == 7_300).collect();
+        ensure!(ended.len() == 2 * CONNECTIONS as usize, "{} of them are reachable", ended.len());
+        let dropped = |flow: &&&Value| {
+            flow["evidence"].as_array().is_some_and(|all| all.iter().any(|one| one["kind"] == "drop"))
+        };
+        ensure!(ended.iter().find(dropped).is_none(), "{:#?}", ended.iter().find(dropped));
+        Ok(())
+    })?;
+    for ends in [[&*format!("container/{WEB}"), "container/plain"], ["host", "container/plain"]] {
+        for ends in [ends, [ends[1], ends[0]]] {
+            let rows = between_all(&stage.agent, ends)?;
+            ensure!(rows.is_empty(), "{rows:#?}");
+        }
+    }
+    let more = apart(&stage.agent.metrics()?) - apart(&before);
+    ensure!(more >= i128::from(CONNECTIONS), "{more} are kept apart: this kernel does otherwise");
     Ok(())
 }
 

@@ -1,22 +1,27 @@
 //! Faults injected for real → `netobs explain` names the right cause first, with what was seen and what is configured,
 //! and the right last hop, within ten seconds of the attempt; and without a fault it claims none.
 
+mod explain {
+    pub(crate) mod rules;
+}
+
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use netobs_tests::{
     docker_site::{LONELY, PLAIN, WEB},
-    endpoint,
-    netns::{self, Stack},
+    netns::Stack,
     place::Place,
-    process::{self, Background, Finished, run_within, until},
+    process::{Background, Finished, run_within, until},
     require::{DOCKER, TRAFFIC},
-    site::{NODE, SERVER, UPLINK},
+    site::{SERVER, UPLINK},
     stage::Stage,
     suite::{self, Case},
     traffic,
 };
 use serde_json::Value;
+
+use explain::rules;
 
 fn main() -> ExitCode {
     let case = |name, check| Case { name, check };
@@ -35,12 +40,12 @@ fn main() -> ExitCode {
             case("a_private_address_leaves_untranslated", no_masquerade),
             case("two_bridges_claim_the_same_network", overlapping),
             case("the_host_knows_no_way", no_route),
-            case("two_networks_of_docker_are_kept_apart", isolated),
-            case("a_rule_rejects_and_the_sender_is_told", rejected),
-            case("the_hosts_own_firewall_keeps_it_in", kept_in),
-            case("bridged_frames_fall_to_the_policy_for_routed_ones", bridged),
-            case("a_chain_of_a_network_policy_denies", policy),
-            case("a_service_has_nobody_behind_it", nobody_behind),
+            case("two_networks_of_docker_are_kept_apart", rules::isolated),
+            case("a_rule_rejects_and_the_sender_is_told", rules::rejected),
+            case("the_hosts_own_firewall_keeps_it_in", rules::kept_in),
+            case("bridged_frames_fall_to_the_policy_for_routed_ones", rules::bridged),
+            case("a_chain_of_a_network_policy_denies", rules::policy),
+            case("a_service_has_nobody_behind_it", rules::nobody_behind),
             case("a_question_about_nobody_says_what_to_do", wrong_questions),
             case("a_probe_is_followed_and_explained", probes),
             case("a_probe_that_cannot_be_sent_says_why", no_probes),
@@ -436,148 +441,4 @@ fn no_probes(stage: &Stage) -> Result<()> {
         stage.agent.stack().run(&format!("curl -s -o /dev/null -w %{{http_code}} -X POST {target}"))?;
     ensure!(code.trim() == "404", "{code}");
     Ok(())
-}
-
-/// A rule at the head of a chain, while the value lives.
-fn rule(stage: &Stage, table: &str, chain: &str, rule: &str) -> Result<Undo> {
-    let node = stage.site.site.node();
-    change(
-        &node,
-        &format!("iptables -w -t {table} -I {chain} {rule}"),
-        &format!("iptables -w -t {table} -D {chain} {rule}"),
-    )
-}
-
-/// The packets a rule of a chain has taken, by a word that stands in it.
-fn taken(stage: &Stage, chain: &str, word: &str) -> Result<u64> {
-    let text = stage.site.site.node().run(&format!("iptables -w -nvxL {chain}"))?;
-    let line =
-        text.lines().find(|line| line.contains(word)).with_context(|| format!("no {word} in {text}"))?;
-    line.split_whitespace().next().context("no counter")?.parse().context("no number")
-}
-
-fn isolated(stage: &Stage) -> Result<()> {
-    let address = stage.site.address(WEB)?;
-    let bridge = bridge_of(stage, LONELY)?;
-    let expected = Expected {
-        cause: "firewall_drop",
-        verdicts: &["dropped"],
-        observed: "netfilter_drop",
-        configured: "DOCKER-ISOLATION-STAGE-2",
-        last_hop: Some((&bridge, "ingress")),
-    };
-    explained(stage, &stage.place(LONELY)?, [&lonely(), &web(7210)], &format!("{address}:7210"), &expected)
-}
-
-fn rejected(stage: &Stage) -> Result<()> {
-    let address = stage.site.address(WEB)?;
-    let bridge = bridge_of(stage, LONELY)?;
-    let words = format!("-d {address} -p tcp --dport 7211 -j REJECT --reject-with icmp-admin-prohibited");
-    let _rule = rule(stage, "filter", "DOCKER-USER", &words)?;
-    let expected = Expected {
-        cause: "firewall_reject",
-        verdicts: &["unreachable"],
-        observed: "the sender was told",
-        configured: "-j REJECT --reject-with icmp-admin-prohibited",
-        last_hop: Some((&bridge, "ingress")),
-    };
-    explained(stage, &stage.place(LONELY)?, [&lonely(), &web(7211)], &format!("{address}:7211"), &expected)?;
-    ensure!(taken(stage, "DOCKER-USER", "7211")? > 0);
-    Ok(())
-}
-
-fn kept_in(stage: &Stage) -> Result<()> {
-    let address = stage.site.address(WEB)?;
-    let _rule = rule(stage, "filter", "OUTPUT", &format!("-d {address} -p tcp --dport 7212 -j DROP"))?;
-    let expected = Expected {
-        cause: "firewall_drop",
-        verdicts: &["dropped"],
-        observed: "netfilter_drop",
-        configured: "chain OUTPUT",
-        last_hop: None,
-    };
-    explained(stage, &stage.node(), ["host", &web(7212)], &format!("{address}:7212"), &expected)
-}
-
-/// What Docker's policy does to the bridge of somebody else's machines.
-fn bridged(stage: &Stage) -> Result<()> {
-    let node = stage.site.site.node();
-    endpoint::bridge(&node, "vmbr0", "10.79.0.1/24")?;
-    let _bridge = Undo { stack: node.clone(), command: "ip link del vmbr0".into() };
-    let [one, other] = [("vm1", "10.79.0.2/24"), ("vm2", "10.79.0.3/24")].map(|(name, address)| {
-        let space = netns::unique(name);
-        endpoint::on_bridge(&node, &space, name, "vmbr0", address, None)
-    });
-    let (one, other) = (one?, other?);
-    let before = node.run("sysctl -n net.bridge.bridge-nf-call-iptables")?;
-    let _calls = change(
-        &node,
-        "sysctl -qw net.bridge.bridge-nf-call-iptables=1",
-        &format!("sysctl -qw net.bridge.bridge-nf-call-iptables={}", before.trim()),
-    )?;
-    // Docker sets it where it was the one to let the host forward; here the lab was.
-    let _policy = change(&node, "iptables -w -P FORWARD DROP", "iptables -w -P FORWARD ACCEPT")?;
-    let expected = Expected {
-        cause: "bridge_netfilter",
-        verdicts: &["dropped"],
-        observed: "netfilter_drop",
-        configured: "-P FORWARD DROP",
-        last_hop: Some(("vm1", "ingress")),
-    };
-    let from = Place::Stack(one.stack());
-    explained(stage, &from, ["10.79.0.2", "10.79.0.3:7213"], "10.79.0.3:7213", &expected)?;
-    drop(other);
-    Ok(())
-}
-
-fn policy(stage: &Stage) -> Result<()> {
-    let node = stage.site.site.node();
-    let address = stage.site.address(WEB)?;
-    let bridge = bridge_of(stage, LONELY)?;
-    // As kube-router builds it: a chain for the pod, one for the policy, and what no policy marked is dropped.
-    let _policy = change(&node, "iptables -w -N KUBE-NWPLCY-ALLOW", "iptables -w -X KUBE-NWPLCY-ALLOW")?;
-    let _pod = change(&node, "iptables -w -N KUBE-POD-FW-WEB", "iptables -w -X KUBE-POD-FW-WEB")?;
-    let _allows =
-        rule(stage, "filter", "KUBE-NWPLCY-ALLOW", "-s 10.78.0.99/32 -j MARK --set-xmark 0x10000/0x10000")?;
-    let _denies = rule(stage, "filter", "KUBE-POD-FW-WEB", "-m mark ! --mark 0x10000/0x10000 -j DROP")?;
-    let _asks = rule(stage, "filter", "KUBE-POD-FW-WEB", "-j KUBE-NWPLCY-ALLOW")?;
-    let _leads = rule(stage, "filter", "FORWARD", &format!("-d {address}/32 -j KUBE-POD-FW-WEB"))?;
-    let expected = Expected {
-        cause: "network_policy",
-        verdicts: &["dropped"],
-        observed: "netfilter_drop",
-        configured: "FORWARD → KUBE-POD-FW-WEB",
-        last_hop: Some((&bridge, "ingress")),
-    };
-    explained(stage, &stage.place(LONELY)?, [&lonely(), &web(7214)], &format!("{address}:7214"), &expected)?;
-    // The counter that is named is the rule's.
-    let count = taken(stage, "KUBE-POD-FW-WEB", "DROP")?;
-    let (_, answer) = ask(stage, &lonely(), &web(7214))?;
-    let configured = answer["causes"][0]["configured"].as_str().context("nothing configured")?;
-    ensure!(configured.contains(&format!("took {count} packet")), "{configured}, and the rule has {count}");
-    Ok(())
-}
-
-fn nobody_behind(stage: &Stage) -> Result<()> {
-    let comment = "default/api:http has no endpoints";
-    let words = format!(
-        "-p tcp -m addrtype --dst-type LOCAL -m tcp --dport 30099 -m comment --comment \"{comment}\" -j REJECT"
-    );
-    let node = stage.site.site.node();
-    // By a shell, for the words of the comment are one.
-    let run = |flag: &str| {
-        process::run(&mut node.command("sh", &["-c", &format!("iptables -w {flag} INPUT {words}")]))
-    };
-    run("-I")?;
-    let expected = Expected {
-        cause: "service_without_endpoints",
-        verdicts: &["refused", "unreachable", "dropped"],
-        observed: "netfilter_drop",
-        configured: comment,
-        last_hop: Some((UPLINK, "ingress")),
-    };
-    let to = format!("{NODE}:30099");
-    let done = explained(stage, &stage.outside(), ["external", &to], &to, &expected);
-    run("-D")?;
-    done
 }

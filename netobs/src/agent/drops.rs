@@ -25,7 +25,13 @@ pub(super) struct Watch {
 impl Watch {
     /// Begins to count drops.
     pub(super) fn start(kernel: &mut Kernel, collector: &mut Collector, own_namespace: u64) -> Self {
-        let seen = kernel.watch_drops(reasons::is_benign).map_err(|error| failure::one_line(&error).into());
+        let places = kallsyms::places(&reasons::TAKERS).unwrap_or_else(|error| {
+            tracing::debug!(%error, "functions of the kernel stay unknown");
+            Vec::new()
+        });
+        let seen = kernel
+            .watch_drops(reasons::is_benign, reasons::is_benign_in_takers, &places)
+            .map_err(|error| failure::one_line(&error).into());
         if let Err(why) = &seen {
             tracing::warn!(%why, "packets that the kernel drops are not seen");
         }

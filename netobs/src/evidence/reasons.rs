@@ -45,6 +45,13 @@ const BENIGN: &[&str] = &[
     // A sniffer's copy.
     "packet_sock_error",
 ];
+/// The kernel's word where it gives none: a drop like any other, but in [`TAKERS`].
+const NOT_SPECIFIED: &str = "not_specified";
+/// Functions that free so what they have taken in or are not asked to, and lose nothing (Linux 6.18): segments that end
+/// a connection or come to one that has ended (`tcp_rcv_state_process`, net/ipv4/tcp_input.c; `tcp_v4_rcv` and
+/// `tcp_v6_rcv`, "discard_it", net/ipv4/tcp_ipv4.c), and packets to a group that nobody here has joined
+/// (`ip6_mc_input`, net/ipv6/ip6_input.c).
+pub const TAKERS: [&str; 4] = ["tcp_rcv_state_process", "tcp_v4_rcv", "tcp_v6_rcv", "ip6_mc_input"];
 const ANSWERED: &[&str] = &["no_socket", "ip_noproto"];
 const UNREACHABLE: &[&str] = &[
     "ip_outnoroutes",
@@ -59,6 +66,12 @@ const UNREACHABLE: &[&str] = &[
 #[must_use]
 pub fn is_benign(name: &str) -> bool {
     class(name) == Class::Benign
+}
+
+/// Whether packets freed for that reason are no drops where one of [`TAKERS`] does so.
+#[must_use]
+pub fn is_benign_in_takers(name: &str) -> bool {
+    name == NOT_SPECIFIED
 }
 
 /// What a reason means by its name.
@@ -146,6 +159,7 @@ mod tests {
         for name in ["queue_purge", "socket_close", "consumed", "otherhost"] {
             assert!(is_benign(name), "{name}");
         }
+        assert!(is_benign_in_takers("not_specified") && !is_benign("not_specified"), "elsewhere it is one");
         for name in ["netfilter_drop", "ip_rpfilter", "no_socket", "neigh_failed", "a_reason_of_tomorrow"] {
             assert!(!is_benign(name), "{name}");
         }

@@ -7,6 +7,8 @@ use std::{
     sync::Arc,
 };
 
+use netobs_common::drop::Place;
+
 /// The functions of the running kernel around these addresses; none where the kernel does not show its addresses
 /// (`kernel.kptr_restrict` without `CAP_SYSLOG`). Blocking: a tenth of a second for some 200,000 lines, none of which
 /// is kept.
@@ -17,24 +19,56 @@ pub fn functions(addresses: &[u64]) -> io::Result<BTreeMap<u64, Arc<str>>> {
     around(BufReader::with_capacity(1 << 16, File::open("/proc/kallsyms")?), addresses)
 }
 
+/// Where functions of these names are, each with where the next one begins; those that the kernel does not show are
+/// missing. Parts that the compiler put elsewhere (`NAME.cold`) are places of their own. Blocking, likewise.
+///
+/// # Errors
+/// What the file system says.
+pub fn places(names: &[&str]) -> io::Result<Vec<Place>> {
+    places_of(BufReader::with_capacity(1 << 16, File::open("/proc/kallsyms")?), names)
+}
+
+fn places_of(lines: impl BufRead, names: &[&str]) -> io::Result<Vec<Place>> {
+    let (mut starts, mut wanted) = (Vec::new(), Vec::new());
+    each_function(lines, |start, name| {
+        starts.push(start);
+        if names.contains(&name.split('.').next().unwrap_or(name)) {
+            wanted.push(start);
+        }
+    })?;
+    starts.sort_unstable();
+    let place = |start: u64| {
+        let end = starts.get(starts.partition_point(|one| *one <= start))?;
+        Some(Place { start, end: *end })
+    };
+    Ok(wanted.into_iter().filter_map(place).collect())
+}
+
 /// The last function that begins before an address is the one it lies in. Nothing says that lines are in order:
 /// modules come after the kernel.
-fn around(mut lines: impl BufRead, addresses: &[u64]) -> io::Result<BTreeMap<u64, Arc<str>>> {
+fn around(lines: impl BufRead, addresses: &[u64]) -> io::Result<BTreeMap<u64, Arc<str>>> {
     let mut best: BTreeMap<u64, (u64, Arc<str>)> = BTreeMap::new();
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        if lines.read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
-        let Some((start, name)) = function(&line) else { continue };
+    each_function(lines, |start, name| {
         for address in addresses.iter().filter(|address| **address >= start) {
             if best.get(address).is_none_or(|(known, _)| *known < start) {
                 best.insert(*address, (start, name.into()));
             }
         }
-    }
+    })?;
     Ok(best.into_iter().map(|(address, (_, name))| (address, name)).collect())
+}
+
+fn each_function(mut lines: impl BufRead, mut take: impl FnMut(u64, &str)) -> io::Result<()> {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if lines.read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        if let Some((start, name)) = function(&line) {
+            take(start, name);
+        }
+    }
 }
 
 /// `ADDRESS KIND NAME [MODULE]`, of the kinds that are code.
@@ -67,9 +101,22 @@ mod tests {
     }
 
     #[test]
+    fn a_function_ends_where_the_next_one_begins_wherever_that_is_listed() {
+        let symbols = "ffffffff81000400 t ip_rcv.cold\nffffffff81000300 t last\nffffffff81000500 t after\n";
+        let found = places_of(format!("{SYMBOLS}{symbols}").as_bytes(), &["ip_rcv", "tcp_v4_rcv"]).unwrap();
+        let place = |start: u64, end: u64| Place {
+            start: 0xffff_ffff_8100_0000 + start,
+            end: 0xffff_ffff_8100_0000 + end,
+        };
+        assert_eq!(found, [place(0x200, 0x300), place(0x400, 0x500)]);
+        assert!(found[0].calls(0xffff_ffff_8100_0300) && !found[0].calls(0xffff_ffff_8100_0200));
+    }
+
+    #[test]
     fn hidden_addresses_name_nothing() {
         let hidden = "0000000000000000 T _stext\n0000000000000000 t nf_hook_slow\n";
         assert_eq!(found(hidden, 0xffff_ffff_8100_01a0), None);
+        assert!(places_of(hidden.as_bytes(), &["nf_hook_slow"]).unwrap().is_empty());
         assert_eq!(found("nonsense\n\u{1}\n", 1), None);
     }
 }

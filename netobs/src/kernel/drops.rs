@@ -9,11 +9,19 @@ use aya::{
     programs::BtfTracePoint,
 };
 use netobs_common::{
-    drop::{DropCounters, DropKey, DropLayout, DropRestKey, Dropped},
+    drop::{DropCounters, DropKey, DropLayout, DropRestKey, Dropped, Place},
     maps, pod,
 };
 
-use super::{Kernel, drain::Fill, layout, load::refused, syscall, table::Table, write::reconcile};
+use super::{
+    Kernel,
+    drain::Fill,
+    layout,
+    load::refused,
+    syscall,
+    table::Table,
+    write::{array, reconcile},
+};
 
 const PROGRAM: &str = "netobs_drop";
 const TRACEPOINT: &str = "kfree_skb";
@@ -42,6 +50,7 @@ pub(super) struct DropTables {
     apart: PerCpuArray<MapData, [u8; size_of::<Dropped>()]>,
     namespaces: HashMap<MapData, u32, u8>,
     reasons: Array<MapData, u32>,
+    places: Array<MapData, [u8; size_of::<Place>()]>,
     /// What stands in `namespaces`, so that only differences are written.
     written: BTreeMap<u32, u8>,
     /// The reasons' names and numbers; why there are none.
@@ -75,6 +84,7 @@ impl DropTables {
             apart: take(maps::DROPS_APART)?.try_into()?,
             namespaces: take(maps::DROP_NAMESPACES)?.try_into()?,
             reasons: take(maps::DROP_REASONS)?.try_into()?,
+            places: take(maps::DROP_PLACES)?.try_into()?,
             written: BTreeMap::new(),
             described,
             benign: Vec::new(),
@@ -84,18 +94,33 @@ impl DropTables {
 }
 
 impl Kernel {
-    /// Begins to count what the kernel drops, but what is dropped for a reason that `is_benign`.
+    /// Begins to count what the kernel drops, but what is dropped for a reason that `is_benign`, or is in `places`.
     ///
     /// # Errors
     /// What the kernel does not say or refuses; then nothing is known of drops, and the rest goes on.
-    pub fn watch_drops(&mut self, is_benign: impl Fn(&str) -> bool) -> Result<()> {
+    pub fn watch_drops(
+        &mut self,
+        is_benign: impl Fn(&str) -> bool,
+        is_benign_in_places: impl Fn(&str) -> bool,
+        places: &[Place],
+    ) -> Result<()> {
         let drops = &mut self.drops;
         let reasons = drops.described.as_ref().map_err(|why| anyhow!(*why))?;
-        drops.benign =
-            reasons.iter().filter(|(name, _)| is_benign(name)).map(|(_, number)| *number).collect();
-        drops.benign.retain(|number| *number < maps::DROP_REASONS_CAPACITY);
-        for number in &drops.benign {
-            drops.reasons.set(*number, 1, 0).context("telling the kernel side which reasons are no drops")?;
+        let told = |name: &str| match name {
+            name if is_benign(name) => Some(maps::NO_DROP),
+            name if is_benign_in_places(name) => Some(maps::NO_DROP_IN_PLACES),
+            _ => None,
+        };
+        let told = reasons.iter().filter_map(|(name, number)| Some((*number, told(name)?)));
+        for (number, told) in told.filter(|(number, _)| *number < maps::DROP_REASONS_CAPACITY) {
+            drops
+                .reasons
+                .set(number, told, 0)
+                .context("telling the kernel side which reasons are no drops")?;
+            drops.benign.push(number);
+        }
+        for (index, place) in (0..maps::DROP_PLACES_CAPACITY).zip(places) {
+            drops.places.set(index, array(place), 0).context("telling the kernel side of functions")?;
         }
         // What aya wants for the number of a type; it is large, and let go of at once.
         let btf = Btf::from_sys_fs().context("reading the kernel's description of its structures")?;

@@ -74,7 +74,7 @@ fn a_neighbour_that_is_given_up_is_told_each_time_and_one_that_is_taken_out_neve
     let mut mirror = empty();
     let address = "198.51.100.9".parse().unwrap();
     let failed = HostEvent::NeighbourFailed { link: 2, address };
-    assert_eq!(mirror.observe(Change::Neighbour(neighbour(2, Failed))), [failed.clone()]);
+    assert_eq!(mirror.observe(Change::Neighbour(neighbour(2, Failed))), std::slice::from_ref(&failed));
     assert_eq!(mirror.observe(Change::NeighbourGone(neighbour(2, Failed))), []);
     assert_eq!(mirror.observe(Change::Neighbour(neighbour(2, Failed))), [failed]);
 }

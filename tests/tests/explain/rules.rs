@@ -1,0 +1,157 @@
+//! Faults of the firewall, each with the rule that must be named.
+
+use anyhow::{Context, Result, ensure};
+use netobs_tests::{
+    docker_site::{LONELY, WEB},
+    endpoint, netns,
+    place::Place,
+    process,
+    site::{NODE, UPLINK},
+    stage::Stage,
+};
+
+use crate::{Expected, Undo, ask, bridge_of, change, explained, lonely, web};
+
+/// A rule at the head of a chain, while the value lives.
+fn rule(stage: &Stage, table: &str, chain: &str, rule: &str) -> Result<Undo> {
+    let node = stage.site.site.node();
+    change(
+        &node,
+        &format!("iptables -w -t {table} -I {chain} {rule}"),
+        &format!("iptables -w -t {table} -D {chain} {rule}"),
+    )
+}
+
+/// The packets a rule of a chain has taken, by a word that stands in it.
+fn taken(stage: &Stage, chain: &str, word: &str) -> Result<u64> {
+    let text = stage.site.site.node().run(&format!("iptables -w -nvxL {chain}"))?;
+    let line =
+        text.lines().find(|line| line.contains(word)).with_context(|| format!("no {word} in {text}"))?;
+    line.split_whitespace().next().context("no counter")?.parse().context("no number")
+}
+
+pub(crate) fn isolated(stage: &Stage) -> Result<()> {
+    let address = stage.site.address(WEB)?;
+    let bridge = bridge_of(stage, LONELY)?;
+    let expected = Expected {
+        cause: "firewall_drop",
+        verdicts: &["dropped"],
+        observed: "netfilter_drop",
+        configured: "DOCKER-ISOLATION-STAGE-2",
+        last_hop: Some((&bridge, "ingress")),
+    };
+    explained(stage, &stage.place(LONELY)?, [&lonely(), &web(7210)], &format!("{address}:7210"), &expected)
+}
+
+pub(crate) fn rejected(stage: &Stage) -> Result<()> {
+    let address = stage.site.address(WEB)?;
+    let bridge = bridge_of(stage, LONELY)?;
+    let words = format!("-d {address} -p tcp --dport 7211 -j REJECT --reject-with icmp-admin-prohibited");
+    let _rule = rule(stage, "filter", "DOCKER-USER", &words)?;
+    let expected = Expected {
+        cause: "firewall_reject",
+        verdicts: &["unreachable"],
+        observed: "the sender was told",
+        configured: "-j REJECT --reject-with icmp-admin-prohibited",
+        last_hop: Some((&bridge, "ingress")),
+    };
+    explained(stage, &stage.place(LONELY)?, [&lonely(), &web(7211)], &format!("{address}:7211"), &expected)?;
+    ensure!(taken(stage, "DOCKER-USER", "7211")? > 0);
+    Ok(())
+}
+
+pub(crate) fn kept_in(stage: &Stage) -> Result<()> {
+    let address = stage.site.address(WEB)?;
+    let _rule = rule(stage, "filter", "OUTPUT", &format!("-d {address} -p tcp --dport 7212 -j DROP"))?;
+    let expected = Expected {
+        cause: "firewall_drop",
+        verdicts: &["dropped"],
+        observed: "netfilter_drop",
+        configured: "chain OUTPUT",
+        last_hop: None,
+    };
+    explained(stage, &stage.node(), ["host", &web(7212)], &format!("{address}:7212"), &expected)
+}
+
+/// What Docker's policy does to the bridge of somebody else's machines.
+pub(crate) fn bridged(stage: &Stage) -> Result<()> {
+    let node = stage.site.site.node();
+    endpoint::bridge(&node, "vmbr0", "10.79.0.1/24")?;
+    let _bridge = Undo { stack: node.clone(), command: "ip link del vmbr0".into() };
+    let [one, other] = [("vm1", "10.79.0.2/24"), ("vm2", "10.79.0.3/24")].map(|(name, address)| {
+        let space = netns::unique(name);
+        endpoint::on_bridge(&node, &space, name, "vmbr0", address, None)
+    });
+    let (one, other) = (one?, other?);
+    let before = node.run("sysctl -n net.bridge.bridge-nf-call-iptables")?;
+    let _calls = change(
+        &node,
+        "sysctl -qw net.bridge.bridge-nf-call-iptables=1",
+        &format!("sysctl -qw net.bridge.bridge-nf-call-iptables={}", before.trim()),
+    )?;
+    // Docker sets it where it was the one to let the host forward; here the lab was.
+    let _policy = change(&node, "iptables -w -P FORWARD DROP", "iptables -w -P FORWARD ACCEPT")?;
+    let expected = Expected {
+        cause: "bridge_netfilter",
+        verdicts: &["dropped"],
+        observed: "netfilter_drop",
+        configured: "-P FORWARD DROP",
+        last_hop: Some(("vm1", "ingress")),
+    };
+    let from = Place::Stack(one.stack());
+    explained(stage, &from, ["10.79.0.2", "10.79.0.3:7213"], "10.79.0.3:7213", &expected)?;
+    drop(other);
+    Ok(())
+}
+
+pub(crate) fn policy(stage: &Stage) -> Result<()> {
+    let node = stage.site.site.node();
+    let address = stage.site.address(WEB)?;
+    let bridge = bridge_of(stage, LONELY)?;
+    // As kube-router builds it: a chain for the pod, one for the policy, and what no policy marked is dropped.
+    let _policy = change(&node, "iptables -w -N KUBE-NWPLCY-ALLOW", "iptables -w -X KUBE-NWPLCY-ALLOW")?;
+    let _pod = change(&node, "iptables -w -N KUBE-POD-FW-WEB", "iptables -w -X KUBE-POD-FW-WEB")?;
+    let _allows =
+        rule(stage, "filter", "KUBE-NWPLCY-ALLOW", "-s 10.78.0.99/32 -j MARK --set-xmark 0x10000/0x10000")?;
+    let _denies = rule(stage, "filter", "KUBE-POD-FW-WEB", "-m mark ! --mark 0x10000/0x10000 -j DROP")?;
+    let _asks = rule(stage, "filter", "KUBE-POD-FW-WEB", "-j KUBE-NWPLCY-ALLOW")?;
+    let _leads = rule(stage, "filter", "FORWARD", &format!("-d {address}/32 -j KUBE-POD-FW-WEB"))?;
+    let expected = Expected {
+        cause: "network_policy",
+        verdicts: &["dropped"],
+        observed: "netfilter_drop",
+        configured: "FORWARD → KUBE-POD-FW-WEB",
+        last_hop: Some((&bridge, "ingress")),
+    };
+    explained(stage, &stage.place(LONELY)?, [&lonely(), &web(7214)], &format!("{address}:7214"), &expected)?;
+    // The counter that is named is the rule's.
+    let count = taken(stage, "KUBE-POD-FW-WEB", "DROP")?;
+    let (_, answer) = ask(stage, &lonely(), &web(7214))?;
+    let configured = answer["causes"][0]["configured"].as_str().context("nothing configured")?;
+    ensure!(configured.contains(&format!("took {count} packet")), "{configured}, and the rule has {count}");
+    Ok(())
+}
+
+pub(crate) fn nobody_behind(stage: &Stage) -> Result<()> {
+    let comment = "default/api:http has no endpoints";
+    let words = format!(
+        "-p tcp -m addrtype --dst-type LOCAL -m tcp --dport 30099 -m comment --comment \"{comment}\" -j REJECT"
+    );
+    let node = stage.site.site.node();
+    // By a shell, for the words of the comment are one.
+    let run = |flag: &str| {
+        process::run(&mut node.command("sh", ["-c", &format!("iptables -w {flag} INPUT {words}")]))
+    };
+    run("-I")?;
+    let expected = Expected {
+        cause: "service_without_endpoints",
+        verdicts: &["refused", "unreachable", "dropped"],
+        observed: "netfilter_drop",
+        configured: comment,
+        last_hop: Some((UPLINK, "ingress")),
+    };
+    let to = format!("{NODE}:30099");
+    let done = explained(stage, &stage.outside(), ["external", &to], &to, &expected);
+    run("-D")?;
+    done
+}
