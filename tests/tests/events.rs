@@ -25,6 +25,7 @@ fn main() -> ExitCode {
             case("nothing_that_is_so_from_the_start_is_a_change", quiet as fn(&Stage) -> Result<()>),
             case("a_route_that_goes_under_traffic_and_comes_back", route),
             case("settings_interfaces_and_addresses", configuration),
+            case("rules_of_the_firewall_that_come_and_go", firewall),
             case("a_burst_of_drops_begins_and_ends", burst),
             case("follow_prints_each_event_once", follow),
             case("a_wrong_moment_says_what_would_be_right", wrong),
@@ -135,6 +136,64 @@ fn configuration(stage: &Stage) -> Result<()> {
         has("route", "203.0.113.208/28", Some("dev twin0"), None)?;
         Ok(())
     })
+}
+
+/// As the tools themselves write them.
+fn firewall(stage: &Stage) -> Result<()> {
+    let node = stage.site.site.node();
+    let began = node.run("date -u +%FT%T.%NZ")?.trim().to_owned();
+    let of = |subject: &str| -> Result<Vec<Value>> {
+        let all = events(stage, &began)?;
+        Ok(all.into_iter().filter(|one| one["kind"] == "firewall" && one["subject"] == subject).collect())
+    };
+    let told = |subject: &str, before: Value, after: Value| -> Result<Value> {
+        until("the change of the rules", Duration::from_secs(5), || {
+            let all = of(subject)?;
+            let one = all.iter().rfind(|one| one["before"] == before && one["after"] == after);
+            one.cloned().with_context(|| format!("{before} → {after} is not among {all:#?}"))
+        })
+    };
+    node.run("iptables -w -N NETOBS-EVENTS")?;
+    node.run("iptables -w -A NETOBS-EVENTS -s 192.0.2.7/32 -p tcp -m tcp --dport 80 -j DROP")?;
+    let listed = node.run("iptables -w -S NETOBS-EVENTS")?;
+    let line = listed.lines().find(|line| line.starts_with("-A")).context("no rule")?;
+    let came = told("ip filter NETOBS-EVENTS", Value::Null, line.into())?;
+    ensure!(came["detail"] == "by iptables", "{came}");
+    node.run("iptables -w -F NETOBS-EVENTS")?;
+    told("ip filter NETOBS-EVENTS", line.into(), Value::Null)?;
+    let policy = |word: &str| node.run(&format!("iptables -w -P FORWARD {word}"));
+    policy("DROP")?;
+    told("ip filter FORWARD", "-P FORWARD ACCEPT".into(), "-P FORWARD DROP".into())?;
+    policy("ACCEPT")?;
+    told("ip filter FORWARD", "-P FORWARD DROP".into(), "-P FORWARD ACCEPT".into())?;
+    // All of it written anew is no change.
+    let before = of("ip filter")?.len();
+    let written = stage.site.directory().join("rules");
+    std::fs::write(&written, node.run("iptables-save -t filter")?)?;
+    node.run(&format!("iptables-restore -w {}", written.display()))?;
+    node.run("nft add table inet netobs_events")?;
+    node.run("nft add chain inet netobs_events first { type filter hook forward priority 5 ; }")?;
+    node.run(
+        "nft add rule inet netobs_events first ip daddr { 192.0.2.1, 192.0.2.9 } tcp dport 22 counter drop",
+    )?;
+    let line = "ip daddr { 192.0.2.1, 192.0.2.9 } tcp dport 22 counter packets 0 bytes 0 drop";
+    let came = told("inet netobs_events first", Value::Null, line.into())?;
+    ensure!(came["detail"] == "by nft", "{came}");
+    ensure!(of("ip filter")?.len() == before, "{:#?}", of("ip filter")?);
+    node.run("nft delete table inet netobs_events")?;
+    told("inet netobs_events first", line.into(), Value::Null)?;
+    // Many at once are told by their number.
+    let many: String = (0..500)
+        .map(|one| format!("-A NETOBS-EVENTS -s 192.0.2.8 -p udp --dport {} -j DROP\n", one + 1))
+        .collect();
+    std::fs::write(&written, format!("*filter\n:NETOBS-EVENTS -\n{many}COMMIT\n"))?;
+    node.run(&format!("iptables-restore -w -n {}", written.display()))?;
+    let came = told("ip filter", Value::Null, "500 rules".into())?;
+    ensure!(came["detail"].as_str().is_some_and(|text| text.contains("in 1 chain")), "{came}");
+    node.run("iptables -w -F NETOBS-EVENTS")?;
+    node.run("iptables -w -X NETOBS-EVENTS")?;
+    told("ip filter", "500 rules".into(), Value::Null)?;
+    Ok(())
 }
 
 fn burst(stage: &Stage) -> Result<()> {

@@ -112,6 +112,11 @@ impl Watch {
         (self.settings, self.looked) = (now, Some(Instant::now()));
     }
 
+    /// Takes in changes that are told as they are.
+    pub(super) fn changes(&mut self, changes: Vec<Change>, time: Timestamp) {
+        self.journal.note(changes, time);
+    }
+
     pub(super) fn shown(&mut self) -> Arc<Shown> {
         self.journal.shown()
     }

@@ -5,6 +5,7 @@ mod configuration;
 mod conntrack;
 mod drops;
 mod elsewhere;
+mod firewall;
 mod first_processes;
 mod hidden;
 mod inside;
@@ -85,6 +86,7 @@ async fn run(settings: Settings, reports: Publisher, shutdown: Shutdown) -> Resu
     if !sockets.is_empty() {
         tokio::spawn(runtime::cri::watch(sockets, Arc::clone(&look_for_pods), pod_updates));
     }
+    let mut rules = firewall::start();
     let mut cluster = cluster::start(&settings, &observer.cluster_node);
     let (guest_looks, mut guests) = mpsc::channel(1);
     let look_for_guests = Arc::new(Notify::new());
@@ -148,6 +150,7 @@ async fn run(settings: Settings, reports: Publisher, shutdown: Shutdown) -> Resu
             }
             Some(update) = cluster.recv() => observer.cluster_changed(update),
             Some(look) = guests.recv() => observer.guests_changed(look),
+            Some((changes, time)) = rules.recv() => observer.journal.changes(changes, time),
             () = tokio::time::sleep_until(due), if namespaces_due.is_some() && observer.is_synced() => {
                 namespaces_due = None;
                 observer.read_namespaces().await;

@@ -4,6 +4,7 @@
 //! Rules of the older iptables back end (`iptables-legacy`) are not seen; [`Ruleset::legacy`] says which of its tables
 //! there are.
 
+mod announcements;
 mod attributes;
 pub mod decode;
 
@@ -15,6 +16,7 @@ use std::{
 use anyhow::Context as _;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
+pub use self::announcements::Announcements;
 use super::{
     facts::firewall::{Chain, Rule, Ruleset, Set, Step, Table, family},
     namespaces::{InnerError, within},

@@ -3,6 +3,7 @@
 //! Each kind of event has room of its own: a thousand interfaces that come and go push out no verdict and no setting.
 
 pub mod bursts;
+pub mod firewall;
 pub mod network;
 pub mod settings;
 

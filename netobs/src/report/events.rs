@@ -23,6 +23,8 @@ words! {
         Route = "route",
         /// A kernel setting.
         Sysctl = "sysctl",
+        /// A rule of the firewall.
+        Firewall = "firewall",
     }
 }
 

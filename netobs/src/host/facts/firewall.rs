@@ -2,6 +2,7 @@
 //! keeps it. Plain data, with pure questions to it: what becomes of a packet ([`Firewall::pass`]), whether a network is
 //! translated ([`Ruleset::translates`]), and how a person finds a rule ([`Firewall::line`], [`Ruleset::command`]).
 
+mod announced;
 mod bits;
 mod compat;
 mod index;
@@ -16,6 +17,7 @@ mod step;
 mod translates;
 
 pub use self::{
+    announced::{Announced, MOST_REMEMBERED, News, Transaction},
     compat::{
         AddressTypes, Addresses, Connection, Interface, Match, NatRange, Physdev, Ports, Range, Target,
         TcpFlags,

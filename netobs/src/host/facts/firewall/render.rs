@@ -24,6 +24,13 @@ impl Ruleset {
     }
 }
 
+/// `ip filter`, as `nft` calls it.
+impl std::fmt::Display for Table {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {}", values::family(self.family), self.name)
+    }
+}
+
 impl Firewall<'_> {
     /// The rule as a person finds it.
     #[must_use]
