@@ -44,6 +44,8 @@ fn main() -> ExitCode {
             case("a_rule_rejects_and_the_sender_is_told", rules::rejected),
             case("the_hosts_own_firewall_keeps_it_in", rules::kept_in),
             case("bridged_frames_fall_to_the_policy_for_routed_ones", rules::bridged),
+            case("what_is_published_is_dropped_behind_its_translation", rules::published),
+            case("a_rule_of_the_bridge_itself", rules::frames),
             case("a_chain_of_a_network_policy_denies", rules::policy),
             case("a_service_has_nobody_behind_it", rules::nobody_behind),
             case("a_question_about_nobody_says_what_to_do", wrong_questions),

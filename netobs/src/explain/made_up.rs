@@ -264,6 +264,14 @@ impl World {
         self
     }
 
+    /// Its destination was translated: it was opened to this one.
+    pub(super) fn opened_to(&mut self, address: &str, port: u16) -> &mut Self {
+        let address = address.parse().unwrap();
+        self.flow.original_destination = Some(OriginalDestination { address, port, service: None });
+        self.flow.nat = Nat::Dnat;
+        self
+    }
+
     pub(super) fn translated(&mut self) -> &mut Self {
         self.flow.nat = Nat::Snat;
         self

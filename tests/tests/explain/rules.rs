@@ -104,6 +104,59 @@ pub(crate) fn bridged(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
+/// What is published is dropped behind its translation, and a rule before that is for what the packet is not for yet.
+pub(crate) fn published(stage: &Stage) -> Result<()> {
+    let node = stage.site.site.node();
+    let address = stage.site.address(WEB)?;
+    let _translates = change(
+        &node,
+        &format!(
+            "iptables -w -t nat -I PREROUTING -d {NODE} -p tcp --dport 7216 -j DNAT --to-destination {address}:7216"
+        ),
+        &format!(
+            "iptables -w -t nat -D PREROUTING -d {NODE} -p tcp --dport 7216 -j DNAT --to-destination {address}:7216"
+        ),
+    )?;
+    let _innocent = rule(stage, "raw", "PREROUTING", &format!("-d {address} -p tcp --dport 7216 -j DROP"))?;
+    let _guilty =
+        rule(stage, "filter", "DOCKER-USER", "-p tcp --dport 7216 -m conntrack --ctstate DNAT -j DROP")?;
+    let expected = Expected {
+        cause: "firewall_drop",
+        verdicts: &["dropped"],
+        observed: "netfilter_drop",
+        configured: "-m conntrack --ctstate DNAT -j DROP",
+        last_hop: Some((UPLINK, "ingress")),
+    };
+    let to = format!("{NODE}:7216");
+    explained(stage, &stage.outside(), ["external", &web(7216)], &to, &expected)
+}
+
+/// A rule of the bridge itself, and a policy for routed packets that is not asked.
+pub(crate) fn frames(stage: &Stage) -> Result<()> {
+    let node = stage.site.site.node();
+    let (web_port, plain) = (stage.veth(WEB)?, stage.site.address("plain")?);
+    let calls = "net.bridge.bridge-nf-call-iptables";
+    let before = node.run(&format!("sysctl -n {calls}"))?;
+    let _calls =
+        change(&node, &format!("sysctl -qw {calls}=0"), &format!("sysctl -qw {calls}={}", before.trim()))?;
+    let _policy = change(&node, "iptables -w -P FORWARD DROP", "iptables -w -P FORWARD ACCEPT")?;
+    let _table =
+        change(&node, "nft add table bridge netobs_frames", "nft delete table bridge netobs_frames")?;
+    node.run("nft add chain bridge netobs_frames guard { type filter hook forward priority 0 ; }")?;
+    node.run(&format!(
+        "nft add rule bridge netobs_frames guard iifname {web_port} tcp dport 7217 counter drop"
+    ))?;
+    let expected = Expected {
+        cause: "firewall_drop",
+        verdicts: &["dropped"],
+        observed: "netfilter_drop",
+        configured: "tcp dport 7217",
+        last_hop: Some((&web_port, "ingress")),
+    };
+    let asked = ["container/web", "container/plain:7217"];
+    explained(stage, &stage.place(WEB)?, asked, &format!("{plain}:7217"), &expected)
+}
+
 pub(crate) fn policy(stage: &Stage) -> Result<()> {
     let node = stage.site.site.node();
     let address = stage.site.address(WEB)?;

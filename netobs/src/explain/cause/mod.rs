@@ -9,6 +9,7 @@ mod masquerade;
 mod neighbor;
 mod overlapping;
 mod overlay_mtu;
+mod places;
 mod reverse_path;
 mod route;
 

@@ -23,7 +23,7 @@ pub use self::{
         TcpFlags,
     },
     index::Firewall,
-    packet::{AddressKind, Device, Hook, Layer, Packet, PacketState, Port},
+    packet::{AddressKind, Device, Hook, Layer, Mark, Packet, PacketState, Port},
     pass::{Answer, End, Ended, Place, Translation},
     set::{Element, Set, Value},
     step::{Reject, Step, Verdict, connection, family, fib, meta, operator, payload},

@@ -1,5 +1,7 @@
 //! Bytes and numbers of which not every bit is known. Pure.
 
+use super::Mark;
+
 /// A byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bits {
@@ -70,6 +72,16 @@ impl Word {
         Self { set: value, known: u32::MAX }
     }
 
+    /// Of a number, the bits of the mask.
+    pub(super) const fn partly(value: u32, known: u32) -> Self {
+        Self { set: value & known, known }
+    }
+
+    /// As anybody may know it.
+    pub(super) const fn told(self) -> Mark {
+        Mark { value: self.set & self.known, known: self.known }
+    }
+
     /// What both say.
     pub(super) const fn merge(self, other: Self) -> Self {
         let known = self.known & other.known & !(self.set ^ other.set);
@@ -98,11 +110,6 @@ impl Word {
         }
     }
 
-    /// The least it may be: bits that are not known are 0.
-    pub(super) const fn least(self) -> u32 {
-        self.set
-    }
-
     /// In the host's order.
     pub(super) fn bytes(self) -> [Bits; 4] {
         let (set, known) = (self.set.to_ne_bytes(), self.known.to_ne_bytes());
@@ -114,11 +121,6 @@ impl Word {
             set: u32::from_ne_bytes(bytes.map(|bits| bits.set)),
             known: u32::from_ne_bytes(bytes.map(|bits| bits.known)),
         }
-    }
-
-    /// The number, where all is known.
-    pub(super) const fn value(self) -> Option<u32> {
-        if self.known == u32::MAX { Some(self.set) } else { None }
     }
 }
 
@@ -148,7 +150,7 @@ mod tests {
         #[test]
         fn a_known_word_stays_known_and_right(value: u32, mask: u32, flip: u32, other: u32) {
             let word = Word::of(value).masked(mask, flip);
-            prop_assert_eq!(word.value(), Some((value & mask) ^ flip));
+            prop_assert_eq!(word.told(), Mark::from((value & mask) ^ flip));
             prop_assert_eq!(Word::from_bytes(word.bytes()), word);
             prop_assert_eq!(word.is(other, mask), Some(((value & mask) ^ flip) & mask == other));
             prop_assert_eq!(Word::of(value).merge(Word::of(other)).is(value, u32::MAX),

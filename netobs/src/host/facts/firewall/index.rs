@@ -13,6 +13,7 @@ pub struct Firewall<'a> {
     pub(super) ruleset: &'a Ruleset,
     rules: ByName<'a, Vec<&'a Rule>>,
     sets: ByName<'a, &'a Set>,
+    pub(super) counted: bool,
 }
 
 impl<'a> Firewall<'a> {
@@ -27,7 +28,14 @@ impl<'a> Firewall<'a> {
         for set in &ruleset.sets {
             sets.entry(&set.table).or_default().insert(set.name.as_str(), set);
         }
-        Self { ruleset, rules, sets }
+        Self { ruleset, rules, sets, counted: false }
+    }
+
+    /// Of packets that have been there: what counts, and has counted none, did nothing to them. Not so where somebody
+    /// has set the counts to zero since, or written the rules anew.
+    #[must_use]
+    pub fn counted(self) -> Self {
+        Self { counted: true, ..self }
     }
 
     /// The rule set.

@@ -9,7 +9,7 @@ mod registers;
 
 use self::registers::Registers;
 use super::{
-    Firewall, Hook, NatRange, Packet, PacketState, Range, Reject, Rule, Step, Target, Value, Verdict,
+    Firewall, Hook, Layer, NatRange, PacketState, Port, Range, Reject, Rule, Step, Target, Value, Verdict,
     bits::{self, Bits, Word},
     connection, fib, meta, operator,
     set::Found,
@@ -46,6 +46,7 @@ pub(super) struct Looked<'a> {
 /// Where a rule is looked at.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct At {
+    pub(super) layer: Layer,
     pub(super) hook: Hook,
     /// Of the base chain.
     pub(super) priority: i32,
@@ -57,8 +58,14 @@ impl At {
         matches!(self.hook, Hook::Prerouting | Hook::Output) && self.priority < -200
     }
 
-    fn state(self, packet: &Packet) -> PacketState {
-        if self.is_before_conntrack() { PacketState::Invalid } else { packet.state }
+    /// None where it is not known.
+    fn state(self, state: &State) -> Option<PacketState> {
+        match state.untracked {
+            Some(true) => Some(PacketState::Untracked),
+            _ if self.is_before_conntrack() => Some(PacketState::Invalid),
+            Some(false) => Some(state.packet.state),
+            None => None,
+        }
     }
 }
 
@@ -75,7 +82,7 @@ enum Unknown {
 
 fn unknown_step(name: &str) -> Unknown {
     match name {
-        "last" | "notrack" | "flow_offload" | "dup" => Unknown::Idle,
+        "last" | "flow_offload" | "dup" => Unknown::Idle,
         "queue" | "tproxy" | "synproxy" | "fwd" => Unknown::Ends,
         _ => Unknown::Open,
     }
@@ -84,9 +91,9 @@ fn unknown_step(name: &str) -> Unknown {
 /// Targets that let the packet go on, whatever they do to it (net/netfilter/xt_*.c: `XT_CONTINUE`).
 fn unknown_target(name: &str) -> Unknown {
     match name {
-        "NFLOG" | "TCPMSS" | "CT" | "NOTRACK" | "CHECKSUM" | "TTL" | "HL" | "DSCP" | "TOS" | "CLASSIFY"
-        | "SET" | "TEE" | "AUDIT" | "CONNSECMARK" | "SECMARK" | "RATEEST" | "LED" | "IDLETIMER"
-        | "TCPOPTSTRIP" | "TRACE" => Unknown::Idle,
+        "NFLOG" | "TCPMSS" | "CHECKSUM" | "TTL" | "HL" | "DSCP" | "TOS" | "ECN" | "CLASSIFY" | "SET"
+        | "TEE" | "AUDIT" | "CONNSECMARK" | "SECMARK" | "RATEEST" | "LED" | "IDLETIMER" | "TCPOPTSTRIP"
+        | "TRACE" | "SNPT" | "DNPT" => Unknown::Idle,
         _ => Unknown::Ends,
     }
 }
@@ -236,6 +243,7 @@ impl<'a> Look<'_, 'a> {
                 return self.condition(holds);
             }
             Step::Target(target) => return self.target(target),
+            Step::Unknown(name) if name == "notrack" => self.change(|state| state.untracked = Some(true)),
             Step::Unknown(name) => match unknown_step(name) {
                 Unknown::Idle => {}
                 Unknown::Ends => return Went::To(vec![Action::Handed], true),
@@ -274,6 +282,19 @@ impl<'a> Look<'_, 'a> {
             Target::Dnat(range) | Target::Redirect(range) => (false, range),
             Target::Snat(range) | Target::Masquerade(range) => (true, range),
             Target::Netmap(range) => (matches!(self.at.hook, Hook::Postrouting | Hook::Input), range),
+            Target::Other { name, .. } if name == "NOTRACK" => {
+                self.change(|state| state.untracked = Some(true));
+                return Went::On;
+            }
+            // With `--notrack`, or with something else: that is not read.
+            Target::Other { name, .. } if name == "CT" => {
+                self.change(|state| state.untracked = None);
+                return Went::On;
+            }
+            Target::Other { name, .. } if name == "HMARK" => {
+                self.change(|state| state.mark = Word::UNKNOWN);
+                return Went::On;
+            }
             Target::Other { name, .. } => {
                 return match unknown_target(name) {
                     Unknown::Idle => Went::On,
@@ -289,19 +310,29 @@ impl<'a> Look<'_, 'a> {
         let word =
             |word: Option<u32>| word.map_or([Bits::UNKNOWN; 4], |word| Word::of(word).bytes()).to_vec();
         match key {
+            meta::IIFNAME | meta::IIF if self.at.layer == Layer::Bridge => {
+                self.port(&packet.incoming_port, key == meta::IIFNAME)
+            }
+            meta::OIFNAME | meta::OIF if self.at.layer == Layer::Bridge => {
+                self.port(&packet.outgoing_port, key == meta::OIFNAME)
+            }
             meta::IIFNAME => registers::name(self.incoming().map(|device| device.name.as_str())),
             meta::OIFNAME => registers::name(self.outgoing().map(|device| device.name.as_str())),
             meta::IIF => word(self.incoming().and_then(index)),
             meta::OIF => word(self.outgoing().and_then(index)),
             meta::MARK => self.now().mark.bytes().to_vec(),
             meta::NFPROTO => vec![Bits::of(if packet.is_ipv6() { 10 } else { 2 })],
-            meta::L4PROTO => vec![Bits::of(packet.protocol)],
+            meta::L4PROTO => vec![packet.protocol_bits()],
             meta::PROTOCOL => {
                 let kind: u16 = if packet.is_ipv6() { 0x86dd } else { 0x0800 };
                 kind.to_be_bytes().map(Bits::of).to_vec()
             }
-            // Of a bridged packet, the interfaces are the bridge itself.
-            meta::BRI_IIFNAME | meta::BRI_OIFNAME => vec![Bits::UNKNOWN; 16],
+            meta::BRI_IIFNAME if self.at.layer == Layer::Bridge => {
+                registers::name(packet.incoming.as_ref().map(|bridge| bridge.name.as_str()))
+            }
+            meta::BRI_OIFNAME if self.at.layer == Layer::Bridge => {
+                registers::name(packet.outgoing.as_ref().map(|bridge| bridge.name.as_str()))
+            }
             meta::PKTTYPE if matches!(self.at.hook, Hook::Prerouting | Hook::Input | Hook::Forward) => {
                 match self.now().destination().and_then(|_| packet.kind_of(true)) {
                     Some(super::AddressKind::Broadcast) => vec![Bits::of(1)],
@@ -314,11 +345,21 @@ impl<'a> Look<'_, 'a> {
         }
     }
 
+    /// The interface of a bridged frame.
+    fn port(&self, port: &Port, by_name: bool) -> Vec<Bits> {
+        match port {
+            Port::Named(name) if by_name => registers::name(Some(name)),
+            Port::None if by_name => registers::name(Some("")),
+            Port::None => Word::of(0).bytes().to_vec(),
+            Port::Named(_) | Port::Unknown => vec![Bits::UNKNOWN; 16],
+        }
+    }
+
     /// `None` where there is no connection of which it could be told: the kernel ends the rule there (nft_ct_get_eval).
     fn connection(&self, key: u32, direction: Option<u8>) -> Option<Vec<Bits>> {
         const DNAT: u32 = 1 << 5;
-        let state = self.at.state(&self.now().packet);
         let packet = &self.now().packet;
+        let Some(state) = self.at.state(self.now()) else { return Some(vec![Bits::UNKNOWN; 16]) };
         if key == connection::STATE {
             let bit = match state {
                 PacketState::Invalid => 1,

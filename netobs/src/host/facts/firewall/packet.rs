@@ -53,8 +53,11 @@ pub enum Layer {
     /// sends them there.
     #[default]
     Network,
-    /// Tables of the family `bridge`.
+    /// Tables of the family `bridge`: interfaces are the ports.
     Bridge,
+    /// Chains of single interfaces, of the families `netdev` and `inet`: before it is routed as it comes in, about to
+    /// leave as it goes out. Of which interfaces is not read, so nothing of it is certain.
+    Device,
 }
 
 /// An interface.
@@ -102,6 +105,21 @@ pub enum PacketState {
     Untracked,
 }
 
+/// A mark, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Its bits; 0 where they are not known.
+    pub value: u32,
+    /// Those that are known.
+    pub known: u32,
+}
+
+impl From<u32> for Mark {
+    fn from(value: u32) -> Self {
+        Self { value, known: u32::MAX }
+    }
+}
+
 /// What kind of address one is to this host (`RTN_…`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressKind {
@@ -135,8 +153,10 @@ pub struct Packet {
     pub source: IpAddr,
     /// Its destination.
     pub destination: IpAddr,
-    /// Its protocol (`IPPROTO_…`).
-    pub protocol: u8,
+    /// Whether that is the destination it has here; else it has one that is not known.
+    pub destination_known: bool,
+    /// Its protocol (`IPPROTO_…`), where that is known.
+    pub protocol: Option<u8>,
     /// The port it is from.
     pub source_port: Option<u16>,
     /// The port it is for.
@@ -159,10 +179,12 @@ pub struct Packet {
     pub reply: bool,
     /// Where its connection was opened to, where that was translated.
     pub original: Option<(IpAddr, Option<u16>)>,
+    /// Whether that is known: without one, it was not translated.
+    pub original_known: bool,
     /// Its mark when it comes.
-    pub mark: u32,
+    pub mark: Mark,
     /// Its connection's mark; of a new one 0, if nothing else is said.
-    pub connection_mark: Option<u32>,
+    pub connection_mark: Option<Mark>,
     /// What its source is to this host.
     pub source_kind: Option<AddressKind>,
     /// What its destination is to this host.
@@ -184,7 +206,8 @@ impl Packet {
         Self {
             source,
             destination,
-            protocol,
+            destination_known: true,
+            protocol: Some(protocol),
             source_port: None,
             destination_port: None,
             icmp: None,
@@ -196,7 +219,8 @@ impl Packet {
             state: PacketState::New,
             reply: false,
             original: None,
-            mark: 0,
+            original_known: true,
+            mark: Mark::from(0),
             connection_mark: None,
             source_kind: None,
             destination_kind: None,
@@ -207,8 +231,12 @@ impl Packet {
         self.destination.is_ipv6()
     }
 
+    pub(super) fn protocol_bits(&self) -> Bits {
+        self.protocol.map_or(Bits::UNKNOWN, Bits::of)
+    }
+
     pub(super) fn has_ports(&self) -> bool {
-        [TCP, UDP, SCTP, UDP_LITE].contains(&self.protocol)
+        self.protocol.is_some_and(|protocol| [TCP, UDP, SCTP, UDP_LITE].contains(&protocol))
     }
 
     /// What its destination is to this host, also where that is plain from the address.
@@ -265,12 +293,12 @@ impl Packet {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 // "Don't fragment" is not known; that it is no fragment is taken for granted.
                 put(6, &[Bits::partly(0, 0xbf), Bits::of(0)]);
-                put(9, &[Bits::of(self.protocol)]);
+                put(9, &[self.protocol_bits()]);
                 put(12, &known(&source.octets()));
                 put(16, &known(&destination.octets()));
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                put(6, &[Bits::of(self.protocol)]);
+                put(6, &[self.protocol_bits()]);
                 put(8, &known(&source.octets()));
                 put(24, &known(&destination.octets()));
             }
@@ -285,13 +313,13 @@ impl Packet {
             None => [Bits::UNKNOWN; 2],
         };
         match self.protocol {
-            ICMP | ICMP6 => match self.icmp {
+            Some(ICMP | ICMP6) => match self.icmp {
                 Some((kind, code)) => vec![Bits::of(kind), Bits::of(code)],
                 None => Vec::new(),
             },
             _ if self.has_ports() => {
                 let mut header = [port(self.source_port), port(self.destination_port)].concat();
-                if self.protocol == TCP {
+                if self.protocol == Some(TCP) {
                     header.resize(13, Bits::UNKNOWN);
                     header.push(self.flags());
                 }

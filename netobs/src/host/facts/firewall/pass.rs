@@ -13,8 +13,9 @@ use super::{
 
 /// Chains that jump to chains that jump …; the kernel allows sixteen (`NFT_JUMP_STACK_SIZE`).
 const DEEPEST: u32 = 16;
-/// Rules looked at for one answer: chains that are jumped to from many places are looked at many times.
-const MOST: u32 = 262_144;
+/// Rules looked at for one answer: chains that are jumped to from many places are looked at many times. Of a node with
+/// ten thousand Services it is some twenty thousand.
+const MOST: u32 = 65_536;
 /// Places told in one answer.
 const MOST_PLACES: usize = 64;
 
@@ -135,8 +136,7 @@ impl<'a> Firewall<'a> {
     pub fn pass(&self, layer: Layer, hook: Hook, packet: &Packet) -> Answer<'a> {
         let mut walk = Walk {
             firewall: self,
-            hook,
-            at: At { hook, priority: 0 },
+            at: At { layer, hook, priority: 0 },
             base: None,
             via: Vec::new(),
             left: MOST,
@@ -158,16 +158,10 @@ impl<'a> Firewall<'a> {
     }
 
     fn base_chains(&self, layer: Layer, hook: Hook, ipv6: bool) -> Vec<&'a Chain> {
-        let families: &[u8] = match (layer, ipv6) {
-            (Layer::Bridge, _) => &[family::BRIDGE],
-            (Layer::Network, false) => &[family::INET, family::IPV4],
-            (Layer::Network, true) => &[family::INET, family::IPV6],
-        };
         let mut chains: Vec<(i32, i32, std::cmp::Reverse<usize>, &Chain)> = Vec::new();
         for (index, chain) in self.ruleset.chains.iter().enumerate() {
             let Some((number, priority)) = chain.hook else { continue };
-            if number != hook.number()
-                || !families.contains(&chain.table.family)
+            if !calls(layer, hook, ipv6, chain.table.family, number)
                 || self.ruleset.dormant.contains(&chain.table)
             {
                 continue;
@@ -185,6 +179,26 @@ impl<'a> Firewall<'a> {
     }
 }
 
+/// Whether base chains of a family are called from there, given the number they have as their hook.
+fn calls(layer: Layer, hook: Hook, ipv6: bool, of: u8, number: u32) -> bool {
+    /// `NF_INET_INGRESS`; `NF_NETDEV_INGRESS`, `NF_NETDEV_EGRESS` (include/uapi/linux/netfilter.h, Linux 6.18).
+    const INET_INGRESS: u32 = 5;
+    const INGRESS: u32 = 0;
+    const EGRESS: u32 = 1;
+    match (layer, of) {
+        (Layer::Bridge, family::BRIDGE) | (Layer::Network, family::INET) => number == hook.number(),
+        (Layer::Network, family::IPV4) => !ipv6 && number == hook.number(),
+        (Layer::Network, family::IPV6) => ipv6 && number == hook.number(),
+        (Layer::Device, family::INET) => hook == Hook::Prerouting && number == INET_INGRESS,
+        (Layer::Device, family::NETDEV) => match hook {
+            Hook::Prerouting => number == INGRESS,
+            Hook::Postrouting => number == EGRESS,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 /// Whether the older back end asks the table at the hook.
 fn is_asked(table: &Table, hook: Hook, ipv6: bool) -> bool {
     let family = if ipv6 { family::IPV6 } else { family::IPV4 };
@@ -199,7 +213,6 @@ fn is_asked(table: &Table, hook: Hook, ipv6: bool) -> bool {
 
 struct Walk<'f, 'a> {
     firewall: &'f Firewall<'a>,
-    hook: Hook,
     at: At,
     base: Option<&'a Chain>,
     via: Vec<&'a Rule>,
@@ -218,9 +231,8 @@ impl<'a> Walk<'_, 'a> {
         if let Some((state, certain)) = on {
             // Rules that are not seen may still keep it.
             self.answer.goes_on = Some(certain && self.answer.unseen.is_empty() && !self.answer.incomplete);
-            let mut packet = (*state.packet).clone();
-            packet.mark = state.mark.least();
-            packet.connection_mark = state.connection_mark.value();
+            let (packet, told) = state.packet();
+            self.answer.incomplete |= !told;
             self.answer.destination_known = state.destination_known;
             self.answer.after = Some(packet);
         }
@@ -236,14 +248,16 @@ impl<'a> Walk<'_, 'a> {
             return Some((state, certain));
         }
         self.base = Some(chain);
-        self.at = At { hook: self.hook, priority: chain.hook.map_or(0, |(_, priority)| priority) };
+        self.at = At { priority: chain.hook.map_or(0, |(_, priority)| priority), ..self.at };
         let kept = self.kept;
         // Where it may have been translated before, it may as well not be asked.
         let translated_before = (chain.is_nat() && state.translated.is_none()).then(|| state.clone());
         self.accepted = None;
         let sure = certain && translated_before.is_none();
         if let Some((state, certain)) = self.chain(&chain.name, state, sure, DEEPEST) {
-            if chain.drops == Some(true) {
+            if chain.drops == Some(true) && self.is_idle(chain.counter) {
+                self.accept(None, state, false);
+            } else if chain.drops == Some(true) {
                 self.keep(End::Dropped, None, certain);
             } else {
                 self.accept(None, state, certain);
@@ -256,6 +270,11 @@ impl<'a> Walk<'_, 'a> {
         Some((state, certain && self.kept == kept))
     }
 
+    /// Whether something has counted no packet.
+    fn is_idle(&self, counter: Option<Counter>) -> bool {
+        self.firewall.counted && counter.is_some_and(|count| count.packets == 0)
+    }
+
     fn place(&self, rule: Option<&'a Rule>) -> Option<Place<'a>> {
         let via = if rule.is_some() { self.via.clone() } else { Vec::new() };
         self.base.map(|base| Place { base, rule, via })
@@ -266,6 +285,12 @@ impl<'a> Walk<'_, 'a> {
         self.kept += 1;
         let Some(place) = self.place(rule) else { return };
         note(&mut self.answer.kept, &mut self.answer.incomplete, Ended { end, place, certain });
+    }
+
+    /// Whoever decides may as well let it go on.
+    fn hand(&mut self, rule: &'a Rule, state: &State) {
+        self.keep(End::Handed, Some(rule), false);
+        self.accept(Some(rule), state.clone(), false);
     }
 
     fn accept(&mut self, rule: Option<&'a Rule>, state: State, certain: bool) {
@@ -320,6 +345,9 @@ impl<'a> Walk<'_, 'a> {
         depth: u32,
         back: &mut Option<State>,
     ) -> Option<(State, bool)> {
+        if self.is_idle(rule.counter) {
+            return Some((state, reached));
+        }
         let looked = look(self.firewall, rule, self.at, &state);
         let after = looked.state.unwrap_or_else(|| state.clone());
         if looked.holds == Some(false) {
@@ -343,7 +371,7 @@ impl<'a> Walk<'_, 'a> {
                     continue;
                 }
                 Action::Handed => {
-                    self.keep(End::Handed, Some(rule), certain);
+                    self.hand(rule, &after);
                     continue;
                 }
                 Action::Translate { source, targets } => {
@@ -354,7 +382,7 @@ impl<'a> Walk<'_, 'a> {
             match verdict {
                 Verdict::Accept => self.accept(Some(rule), after.clone(), certain),
                 Verdict::Drop => self.keep(End::Dropped, Some(rule), certain),
-                Verdict::Other(_) => self.keep(End::Handed, Some(rule), certain),
+                Verdict::Other(_) => self.hand(rule, &after),
                 Verdict::Continue => merge(&mut next, after.clone()),
                 Verdict::Return => {
                     merge(back, after.clone());

@@ -18,9 +18,9 @@ impl Ruleset {
         if self.is_of_iptables(table) {
             let program = if table.family == family::IPV6 { "ip6tables" } else { "iptables" };
             let of = if table.name == "filter" { String::new() } else { format!(" -t {}", table.name) };
-            return format!("{program} -w{of} -L {chain} -v -n --line-numbers");
+            return format!("{program} -w{of} -L {} -v -n --line-numbers", word(chain));
         }
-        format!("nft -a list chain {} {} {chain}", values::family(table.family), table.name)
+        format!("nft -a list chain {} {} {}", values::family(table.family), word(&table.name), word(chain))
     }
 }
 
@@ -29,6 +29,15 @@ impl std::fmt::Display for Table {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{} {}", values::family(self.family), self.name)
     }
+}
+
+/// A name as a word of a shell: whoever may make chains chooses what stands in them.
+fn word(name: &str) -> String {
+    let plain = |one: char| one.is_ascii_alphanumeric() || "_.:-".contains(one);
+    if !name.is_empty() && !name.starts_with('-') && name.chars().all(plain) {
+        return name.to_owned();
+    }
+    format!("'{}'", name.replace('\'', "'\\''"))
 }
 
 impl Firewall<'_> {

@@ -17,21 +17,24 @@ pub(super) struct State {
     pub(super) connection_mark: Word,
     /// Whether its destination has been translated at this hook.
     pub(super) translated: Option<bool>,
+    /// Whether conntrack was told to leave it alone.
+    pub(super) untracked: Option<bool>,
 }
 
 impl State {
     pub(super) fn of(packet: &Packet) -> Self {
         let connection_mark = match (packet.connection_mark, packet.state) {
-            (Some(mark), _) => Word::of(mark),
+            (Some(mark), _) => Word::partly(mark.value, mark.known),
             (None, PacketState::New) => Word::of(0),
             (None, _) => Word::UNKNOWN,
         };
         Self {
             packet: Rc::new(packet.clone()),
-            destination_known: true,
-            mark: Word::of(packet.mark),
+            destination_known: packet.destination_known,
+            mark: Word::partly(packet.mark.value, packet.mark.known),
             connection_mark,
-            translated: Some(false),
+            translated: packet.original_known.then_some(false),
+            untracked: Some(packet.state == PacketState::Untracked),
         }
     }
 
@@ -44,8 +47,21 @@ impl State {
             mark: self.mark.merge(other.mark),
             connection_mark: self.connection_mark.merge(other.connection_mark),
             translated: if self.translated == other.translated { self.translated } else { None },
+            untracked: if self.untracked == other.untracked { self.untracked } else { None },
             packet: self.packet,
         }
+    }
+
+    /// As the next hook is given it; whether all of it can be said.
+    pub(super) fn packet(&self) -> (Packet, bool) {
+        let mut packet = (*self.packet).clone();
+        packet.mark = self.mark.told();
+        packet.connection_mark = Some(self.connection_mark.told());
+        packet.destination_known = self.destination_known;
+        if self.untracked == Some(true) {
+            packet.state = PacketState::Untracked;
+        }
+        (packet, self.untracked.is_some())
     }
 
     /// With another destination; where there are several, none of them is known.

@@ -124,7 +124,7 @@ impl Look<'_, '_> {
         const SOURCE_TRANSLATED: u16 = 1 << 6;
         const TRANSLATED: u16 = 1 << 7;
         let packet = &self.now().packet;
-        let state = self.at.state(packet);
+        let state = self.at.state(self.now())?;
         let bit: u16 = match state {
             PacketState::Invalid => 1,
             PacketState::Established => 2,

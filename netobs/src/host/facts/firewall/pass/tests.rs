@@ -221,7 +221,7 @@ fn marks_set_on_the_way_decide_behind() {
     (packet.incoming_port, packet.outgoing_port) = (Port::Named("a".into()), Port::Named("b".into()));
     let allowed = forwarded(&all, &packet);
     assert!(allowed.certainly_goes_on());
-    assert_eq!(allowed.after.unwrap().mark, 0x10000);
+    assert_eq!(allowed.after.unwrap().mark.value, 0x10000);
     packet.destination_port = Some(80);
     let denied = forwarded(&all, &packet);
     let end = denied.keeper().unwrap();

@@ -218,3 +218,14 @@ fn each_place_has_the_command_that_shows_it() {
     let counter = Counter::default();
     assert_eq!(counter.packets, 0);
 }
+
+#[test]
+fn a_name_is_one_word_of_a_shell_whatever_it_is() {
+    let all = Ruleset::default();
+    let table = Table { family: 2, name: "x;reboot".into() };
+    assert_eq!(all.command(&table, "a'b$(c)"), r"nft -a list chain ip 'x;reboot' 'a'\''b$(c)'");
+    assert_eq!(
+        all.command(&Table { family: 2, name: "t".into() }, "DOCKER-USER"),
+        "nft -a list chain ip t DOCKER-USER"
+    );
+}
