@@ -177,6 +177,7 @@ impl Shot {
                 let taken = answer.translations.iter().find(|one| grown.contains(&named(&one.place)));
                 let target = taken.context("none of the translations was taken")?.targets[0];
                 packet.destination = target.addresses.context("no address")?.first;
+                packet.destination_known = true;
                 packet.destination_port = target.ports.map(|ports| ports.first).or(packet.destination_port);
             }
             packet.destination_kind = Some(kind(packet.destination));
