@@ -96,6 +96,8 @@ fn evidence(kind: EvidenceKind, count: u64, detail: Option<&str>) -> Evidence {
 pub(super) struct World {
     pub(super) endpoints: Vec<EndpointRow>,
     pub(super) host: Stack,
+    /// The source's own, where it is read.
+    pub(super) source: Option<Stack>,
     pub(super) destination: Stack,
     pub(super) flow: FlowRow,
     drops: Vec<DropRow>,
@@ -166,6 +168,7 @@ impl World {
         Self {
             endpoints: vec![container("web", "10.1.0.2"), container("db", destination.1)],
             host,
+            source: None,
             destination: Stack { inode: 2, ..Stack::default() },
             flow: flow(("container/web", "10.1.0.2"), destination, 80),
             drops: Vec::new(),
@@ -210,6 +213,16 @@ impl World {
             kind: RouteKind::Unicast,
         };
         Arc::make_mut(&mut self.host.facts.routes).insert(0, route);
+        self
+    }
+
+    /// The source's own stack is read, and has this route on its only interface.
+    pub(super) fn own_route(&mut self, destination: &str) -> &mut Self {
+        let mut own = Self::empty(("container/db", "10.1.0.3"));
+        own.host.inode = 3;
+        own.host.facts.links.insert(2, test_links::veth(2, "eth0"));
+        own.first_route(destination, 2);
+        self.source = Some(own.host);
         self
     }
 
@@ -347,7 +360,8 @@ impl World {
         let address = self.flow.destination.address.to_string();
         let destination = if asked.is_some() { address.as_str() } else { self.asked };
         let asked = Asked::of("container/web", destination, &report.endpoints).unwrap();
-        let stacks = Stacks { host: &self.host, source: None, destination: Some(&self.destination) };
+        let stacks =
+            Stacks { host: &self.host, source: self.source.as_ref(), destination: Some(&self.destination) };
         explain(&asked, &report, stacks)
     }
 

@@ -9,11 +9,16 @@ use crate::{
         NeighbourState, RouteKind,
         stack::{Stack, Way},
     },
-    report::{Cause, CauseName, Confidence, EndpointRow, Evidence, EvidenceKind, FlowRow, HopDirection},
+    report::{
+        Cause, CauseName, Confidence, EndpointRow, Evidence, EvidenceKind, FlowRow, HopDirection, KindName,
+    },
 };
 
 /// The kernel gave up asking for a hardware address (net/core/neighbour.c, Linux 6.18).
 const REASONS: &[&str] = &["neigh_failed", "neigh_queuefull", "neigh_createfail", "neigh_dead"];
+
+/// Begins a command that is to be run in the network stack of an endpoint, by any process of it.
+const INSIDE: &str = "nsenter --net=/proc/PID/ns/net ";
 
 pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
     if let Some(question) = case.flow.filter(|flow| flow.is_vain_question()) {
@@ -22,9 +27,13 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
     let destination = case.destination()?;
     let drop = case.dropped(REASONS);
     let evidence = case.evidence(EvidenceKind::NeighborUnanswered);
-    let on_host =
-        |stack| Asker { stack, whose: "this host", iif: case.comes_by().map(|link| link.name.as_str()) };
-    let own = |stack| Asker { stack, whose: case.asked.source.selector.as_str(), iif: None };
+    let on_host = |stack| Asker {
+        stack,
+        whose: "this host",
+        iif: case.comes_by().map(|link| link.name.as_str()),
+        at: "",
+    };
+    let own = |stack| Asker { stack, whose: case.asked.source.selector.as_str(), iif: None, at: INSIDE };
     // Where the kernel dropped it, that stack asked; the host asks only for what it routes.
     let inside = drop.and_then(|one| one.inside.as_ref()).is_some();
     let host = Some(case.stacks.host).filter(|_| !inside && case.asks_the_hosts_routes());
@@ -70,7 +79,7 @@ pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
             observed,
             configured: format!("{next} is on the link of {name} by {}'s routes; {who}", asker.whose),
             advice,
-            check: format!("ip neigh show to {next}; ip route get {destination}"),
+            check: format!("{0}ip neigh show to {next}; {0}ip route get {destination}", asker.at),
         },
     ))
 }
@@ -93,6 +102,12 @@ fn asked_in_vain(case: &Case<'_>, question: &FlowRow) -> Option<Cause> {
             format!("ask for the address {} has now: {address} is nobody's", case.asked.destination.selector),
         ),
     };
+    let table = match question.source.kind {
+        // A guest's table is in the guest.
+        KindName::Vm => String::new(),
+        KindName::Host => format!("; ip neigh show to {address}"),
+        _ => format!("; {INSIDE}ip neigh show to {address}"),
+    };
     Some(cause(
         CauseName::NeighborUnanswered,
         Confidence::Certain,
@@ -103,7 +118,7 @@ fn asked_in_vain(case: &Case<'_>, question: &FlowRow) -> Option<Cause> {
             ),
             configured: format!("{asker} takes {address} for a neighbour on {link}; {who}"),
             advice,
-            check: format!("netobs flows --address {address}; ip neigh show to {address}"),
+            check: format!("netobs flows --address {address}{table}"),
         },
     ))
 }
@@ -131,6 +146,8 @@ struct Asker<'a> {
     stack: &'a Stack,
     whose: &'a str,
     iif: Option<&'a str>,
+    /// What a command is begun with to be run in it.
+    at: &'static str,
 }
 
 impl Asker<'_> {
@@ -155,7 +172,7 @@ mod tests {
 
     use crate::explain::made_up::World;
     use crate::host::facts::{Neighbour, NeighbourState};
-    use crate::report::{CauseName, Confidence, Verdict};
+    use crate::report::{CauseName, Confidence, KindName, Verdict};
 
     fn asked_in_vain(world: &mut World, link: u32, address: &str) {
         let one =
@@ -176,6 +193,41 @@ mod tests {
         assert_eq!(world.first(), (CauseName::NeighborUnanswered, Confidence::Certain));
         assert!(world.causes()[0].configured.contains("nobody known has 10.2.0.3"), "{:?}", world.causes());
     }
+
+    #[test]
+    fn what_an_endpoint_asked_for_is_looked_up_in_its_own_table() {
+        let mut world = World::bridged();
+        world.own_route("10.1.0.0/24").stops_at("va", 2).neighbour_unanswered("10.1.0.3 did not answer");
+        let causes = world.causes();
+        assert_eq!(
+            (causes[0].cause, causes[0].confidence),
+            (CauseName::NeighborUnanswered, Confidence::Certain)
+        );
+        let inside = "nsenter --net=/proc/PID/ns/net";
+        let wanted = format!("{inside} ip neigh show to 10.1.0.3; {inside} ip route get 10.1.0.3");
+        assert_eq!(&*causes[0].check, wanted);
+        let mut world = World::routed();
+        world.stops_at("br1", 3).neighbour_unanswered("10.2.0.3 did not answer");
+        assert_eq!(
+            &*world.causes()[0].check,
+            "ip neigh show to 10.2.0.3; ip route get 10.2.0.3",
+            "the host asked"
+        );
+    }
+
+    #[test]
+    fn a_question_is_looked_up_where_it_was_asked() {
+        let mut world = World::bridged();
+        world.asked_in_vain(2);
+        let inside = "nsenter --net=/proc/PID/ns/net ip neigh show to 10.1.0.3";
+        assert_eq!(&*world.causes()[0].check, format!("netobs flows --address 10.1.0.3; {inside}"));
+        world.flow.source.kind = KindName::Vm;
+        assert_eq!(&*world.causes()[0].check, "netobs flows --address 10.1.0.3", "its table is in the guest");
+        world.flow.source.kind = KindName::Host;
+        let here = "netobs flows --address 10.1.0.3; ip neigh show to 10.1.0.3";
+        assert_eq!(&*world.causes()[0].check, here);
+    }
+
     #[test]
     fn a_question_without_an_answer_is_enough_whatever_port_is_asked_for() {
         let mut world = World::bridged();
