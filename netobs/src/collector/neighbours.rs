@@ -3,7 +3,9 @@
 //! The host's own stack says when it gives one up; of endpoints' stacks nothing is heard but the questions, at their
 //! interfaces. Those of the host are seen there too, and are evidence there, but are not counted a second time.
 
-use std::{collections::HashMap, net::IpAddr};
+mod waited;
+
+use std::net::IpAddr;
 
 use netobs_common::{endpoint::EndpointId, hook::Hook, wire::Protocol};
 
@@ -14,12 +16,12 @@ use crate::{
         conversation::{Conversation, Place, Sighting},
         interfaces::{Interfaces, Observed},
         neighbours::Unanswered,
-        table::{Directory as _, FlowTable},
+        table::Directory as _,
         translation::Translations,
     },
-    host::facts::{Facts, NextHops},
+    host::facts::{Facts, KeptHops},
     path::{class, ledger, reporter},
-    report::{HopDirection, PairLabels, Path},
+    report::{HopDirection, PairLabels},
 };
 
 /// How long a failure is told to conversations that come to be known: their sightings wait for conntrack.
@@ -51,6 +53,8 @@ pub(super) struct Neighbours {
     heard: Vec<(u32, IpAddr, u64)>,
     /// Failures that conversations are still told of.
     recent: Vec<Failure>,
+    /// By the routes as they were when one was told last, while there are any.
+    hops: KeptHops,
     last: u64,
 }
 
@@ -83,8 +87,12 @@ impl Collector {
         let until = drops::context(&self.interfaces, names, translations, now).taken_until();
         self.ask(names, (now, until));
         let Self { neighbours, flows, interfaces, .. } = self;
-        tell(&neighbours.recent, flows, interfaces, facts, names);
-        neighbours.recent.retain(|one| now.saturating_sub(one.at) < TOLD_FOR);
+        let Neighbours { recent, hops, .. } = neighbours;
+        waited::tell(recent, flows, &waited::World { interfaces, facts, names, now, until }, hops);
+        recent.retain(|one| now.saturating_sub(one.at) < TOLD_FOR);
+        if recent.is_empty() {
+            *hops = KeptHops::default();
+        }
     }
 
     fn host_failed(&mut self, link: u32, address: IpAddr, at: u64, names: &Names<'_>) {
@@ -215,91 +223,4 @@ fn whose(segment: u32, address: IpAddr, names: &Names<'_>) -> EndpointId {
     let known = names.holder(segment, address).or_else(|| names.holder(0, address));
     let other = if names.is_outside(address) { EndpointId::EXTERNAL } else { EndpointId::UNKNOWN };
     names.current(known.unwrap_or(other))
-}
-
-/// Tells the conversations whose packets waited for them.
-fn tell(
-    failures: &[Failure],
-    flows: &mut FlowTable,
-    interfaces: &Interfaces,
-    facts: &Facts,
-    names: &Names<'_>,
-) {
-    if failures.is_empty() {
-        return;
-    }
-    let waited = Waited::of(failures, facts);
-    for conversation in flows.active_mut().filter(|one| !one.is_question() && !one.is_group()) {
-        for direction in HopDirection::BOTH {
-            for failure in waited.by(conversation, direction, interfaces, names) {
-                conversation.tell_unanswered(Unanswered {
-                    address: failure.address,
-                    along: (direction == HopDirection::Forward) != conversation.flipped,
-                    place: failure.place,
-                    count: failure.count,
-                    first_seen: failure.at,
-                    last_seen: failure.at,
-                    latest: failure.number,
-                });
-            }
-        }
-    }
-}
-
-/// Failures by what may have waited for them.
-struct Waited<'a> {
-    by_address: HashMap<IpAddr, Vec<&'a Failure>>,
-    /// Those of gateways of the host's.
-    gateways: Vec<&'a Failure>,
-    hops: NextHops,
-}
-
-impl<'a> Waited<'a> {
-    fn of(failures: &'a [Failure], facts: &Facts) -> Self {
-        let mut by_address: HashMap<IpAddr, Vec<&Failure>> = HashMap::new();
-        for failure in failures {
-            by_address.entry(failure.address).or_default().push(failure);
-        }
-        let hops = NextHops::of(facts);
-        let of_host = failures.iter().filter(|one| one.link.is_some());
-        let gateways = of_host.filter(|one| hops.is_gateway(one.address)).collect();
-        Self { by_address, gateways, hops }
-    }
-
-    /// Those that one direction of a conversation waited for.
-    fn by(
-        &self,
-        conversation: &Conversation,
-        direction: HopDirection,
-        interfaces: &Interfaces,
-        names: &Names<'_>,
-    ) -> Vec<&'a Failure> {
-        let (original, translated) = (conversation.original(), conversation.translated());
-        let (sender, asked, delivered) = match direction {
-            HopDirection::Forward => {
-                (conversation.source, original.destination.address, translated.destination.address)
-            }
-            HopDirection::Reply => {
-                (conversation.destination, translated.source.address, original.source.address)
-            }
-        };
-        let at = |address: IpAddr| self.by_address.get(&address).into_iter().flatten().copied();
-        let is_senders = |one: &&Failure| one.link.is_none() && one.asker == names.current(sender);
-        let waits = |one: &&Failure| neighbours::waits(conversation, direction, one.at);
-        let leads =
-            |one: &&Failure| one.link.is_some_and(|link| self.hops.lead_to(delivered, link, one.address));
-        let of_host = at(delivered).chain(self.gateways.iter().copied());
-        let mut found: Vec<&Failure> = of_host.filter(waits).filter(leads).collect();
-        // What is switched passes the host's stack by.
-        if !found.is_empty()
-            && matches!(
-                class::of(conversation, interfaces, names),
-                Path::Bridge | Path::Loopback | Path::Macvlan
-            )
-        {
-            found.clear();
-        }
-        found.extend(at(asked).filter(is_senders).filter(waits));
-        found
-    }
 }

@@ -6,7 +6,7 @@ use netobs_common::wire::Protocol;
 use super::facts::{Fact, NOWHERE};
 use crate::{
     flow::{
-        conversation::{Conversation, Sighting},
+        conversation::{Conversation, Place, Sighting},
         neighbours::{Questions, Unanswered},
     },
     report::{EvidenceKind, HopDirection},
@@ -20,6 +20,8 @@ const APART: u64 = 1_000_000_000;
 const GIVEN_UP: u64 = QUESTIONS * APART;
 /// What was sent so long before a neighbour was given up was sent to it: a conversation that is quiet for longer rests.
 const WAITED: u64 = crate::flow::table::AT_REST;
+/// From one hook of the host to the next a packet takes microseconds, where nothing holds it.
+const BETWEEN_HOOKS: u64 = 1_000_000;
 
 /// Goes on with one side's questions: `read` is the kernel side's counter of them, and then come that side's latest
 /// packet and the other side's. How many times it gave the other up since.
@@ -84,6 +86,12 @@ pub fn is_unreachable(conversation: &Conversation) -> bool {
     )
 }
 
+/// Whether the last of what one side sent has no answer.
+#[must_use]
+pub fn is_unanswered(conversation: &Conversation, direction: HopDirection) -> bool {
+    conversation.last_seen_toward(direction) > conversation.last_seen_toward(direction.turned())
+}
+
 /// Whether packets of one side waited for a neighbour that was given up at that moment: the last of them have no answer.
 #[must_use]
 pub fn waits(conversation: &Conversation, direction: HopDirection, at: u64) -> bool {
@@ -92,14 +100,68 @@ pub fn waits(conversation: &Conversation, direction: HopDirection, at: u64) -> b
     let is_over = conversation.protocol() == Protocol::TCP
         && (conversation.signs().rst || conversation.signs().forward_fin && conversation.signs().reply_fin);
     first.is_some_and(|first| first < at)
-        && sent > conversation.last_seen_toward(direction.turned())
+        && is_unanswered(conversation, direction)
         && at.saturating_sub(sent) <= WAITED
         && !is_over
 }
 
+/// How far a packet is at a hook, on its way to one of several equal next hops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The host has it, and may have to wait until it knows where to send it.
+    Before,
+    /// It leaves to the neighbour in question, known or taken to be.
+    ToIt,
+    /// It leaves, and to another one as it may be.
+    ToOthers,
+    /// Neither.
+    Elsewhere,
+}
+
+/// When a neighbour was given up, and up to when packets were looked at. Nanoseconds of the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    /// When it was given up.
+    pub at: u64,
+    /// Whatever was first seen by then has a conversation.
+    pub until: u64,
+    /// When the reading began: hooks are read one after the other, so what came later may be known at one and not yet at
+    /// the next.
+    pub now: u64,
+}
+
+/// Whether one that was given up `at` that moment was asked for only after another one, at the usual pace.
+#[must_use]
+pub const fn was_asked(since: u64, at: u64) -> bool {
+    since + GIVEN_UP <= at
+}
+
+/// Whether packets of one side that may go to several next hops went to the one that was given up. What waits for a
+/// neighbour does not leave (`neigh_resolve_output` queues it, Linux 6.18), so none of them did to the others since it
+/// was asked for, and one came after the last that did. While an entry that was known is asked for again, packets leave
+/// to where it was: which of several on one link they went to, no hook tells, and the next failure has to.
+#[must_use]
+pub fn chose(
+    conversation: &Conversation,
+    direction: HopDirection,
+    stage: impl Fn(Place) -> Stage,
+    heard: &Heard,
+) -> bool {
+    let latest = |wanted| {
+        let there = conversation.toward(direction).filter(|one| stage(one.place()) == wanted);
+        there.map(Sighting::last_seen).max().unwrap_or(0)
+    };
+    let (came, left, left_to_others) = (latest(Stage::Before), latest(Stage::ToIt), latest(Stage::ToOthers));
+    let waits = came > left_to_others && came + BETWEEN_HOOKS <= heard.now;
+    // Where hops have no entry, whether it left is not known.
+    let is_known = heard.at + BETWEEN_HOOKS <= heard.until
+        && !conversation.toward(direction).any(|one| one.amid_overflow);
+    is_known && was_asked(left_to_others, heard.at) && (waits || left > left_to_others)
+}
+
 #[cfg(test)]
 mod tests {
-    use netobs_common::{counters::FlowCounters, key::FlowKey};
+    use netobs_common::{counters::FlowCounters, hook::Hook, key::FlowKey};
 
     use super::*;
     use crate::{
@@ -244,6 +306,59 @@ mod tests {
         one.tell_unanswered(given_up(true, 6 * SECOND));
         assert_eq!((one.unanswered.len(), one.unanswered[0].count), (1, 2));
         assert_eq!((one.unanswered[0].first_seen, one.unanswered[0].last_seen), (3 * SECOND, 6 * SECOND));
+    }
+
+    const IN: Place = Place { interface: 1, hook: Hook::INGRESS };
+    const LEFT: Place = Place { interface: 2, hook: Hook::EGRESS };
+    const RIGHT: Place = Place { interface: 3, hook: Hook::EGRESS };
+
+    /// Given up after ten seconds on the left, on a link that others share or not; whether what was last seen at these
+    /// tenths of a second went there, as it is known at another tenth.
+    fn chose_left(shared: bool, seen_at: &[(Place, u64)], read: u64) -> bool {
+        let tenth = SECOND / 10;
+        let mut one = Conversation::new("f1".into(), tcp("10.0.0.2:40000", "10.0.0.3:80"), None);
+        for (place, at) in seen_at {
+            let key = FlowKey { interface: place.interface, hook: place.hook, ..FlowKey::default() };
+            let read = FlowCounters { first_seen: 1, last_seen: at * tenth, ..FlowCounters::default() };
+            one.sightings.push(Sighting::new(key, true, read));
+        }
+        let stage = |place: Place| match place {
+            IN => Stage::Before,
+            LEFT if !shared => Stage::ToIt,
+            LEFT | RIGHT => Stage::ToOthers,
+            _ => Stage::Elsewhere,
+        };
+        let heard = Heard { at: 10 * SECOND, until: read * tenth - 2 * tenth, now: read * tenth };
+        chose(&one, HopDirection::Forward, stage, &heard)
+    }
+
+    #[test]
+    fn of_equal_next_hops_what_came_and_did_not_leave_went_to_the_one_that_is_gone() {
+        assert!(chose_left(true, &[(IN, 99)], 103));
+        assert!(!chose_left(true, &[(IN, 99), (LEFT, 99)], 103), "it left, to either");
+        assert!(!chose_left(true, &[(IN, 99), (LEFT, 80)], 103), "some left while it was asked for");
+        assert!(chose_left(true, &[(IN, 99), (LEFT, 60)], 103), "what left did so before");
+        assert!(!chose_left(true, &[(LEFT, 60)], 103), "nothing waits for long");
+        assert!(!chose_left(true, &[(IN, 99)], 101), "a hop may have no conversation yet");
+        assert!(!chose_left(true, &[(IN, 103), (LEFT, 60)], 103), "it may be on its way out");
+    }
+
+    #[test]
+    fn by_links_of_their_own_equal_next_hops_are_told_apart() {
+        assert!(chose_left(false, &[(IN, 99), (LEFT, 99)], 103), "to where it was known to be");
+        assert!(!chose_left(false, &[(IN, 99), (RIGHT, 99)], 103));
+        assert!(chose_left(false, &[(LEFT, 99)], 103), "made here");
+        assert!(!chose_left(false, &[(LEFT, 60), (RIGHT, 61)], 103), "another way since");
+    }
+
+    #[test]
+    fn while_the_flow_table_is_full_no_choice_is_known() {
+        let mut one = attempt();
+        let heard = Heard { at: 10 * SECOND, until: 11 * SECOND, now: 11 * SECOND };
+        let came = |one: &Conversation| chose(one, HopDirection::Forward, |_| Stage::Before, &heard);
+        assert!(came(&one));
+        one.sightings[0].amid_overflow = true;
+        assert!(!came(&one));
     }
 
     #[test]

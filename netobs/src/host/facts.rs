@@ -16,7 +16,7 @@ pub use self::{
     apply::{HostEvent, Tables},
     entry::{Address, AddressScope, FdbEntry, FdbKey, Neighbour, NeighbourState, Route, RouteKind, table},
     link::{Link, LinkCounters, LinkKind, OuterDf, Vxlan},
-    next_hop::NextHops,
+    next_hop::{KeptHops, NextHops},
     tap::TapDevice,
 };
 

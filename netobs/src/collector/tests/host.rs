@@ -68,8 +68,8 @@ pub(super) struct Host {
     pub(super) drops_rest: Vec<(DropRestKey, Dropped)>,
     /// The kernel side's table of ICMP errors.
     pub(super) errors: BTreeMap<[u8; size_of::<IcmpErrorKey>()], IcmpError>,
-    /// Behind which everything else lies.
-    pub(super) gateway: Option<IpAddr>,
+    /// Behind which everything else lies, on the uplink; behind any of several.
+    pub(super) gateways: Vec<IpAddr>,
     facts: Facts,
     last: Totals,
     seen: Instant,
@@ -103,7 +103,7 @@ impl Host {
             drops: BTreeMap::new(),
             drops_rest: Vec::new(),
             errors: BTreeMap::new(),
-            gateway: None,
+            gateways: Vec::new(),
             facts: Facts::default(),
             last: Totals::default(),
             seen: Instant::now(),
@@ -200,8 +200,11 @@ impl Host {
             route(network, one.link)
         });
         let mut routes: Vec<Route> = connected.collect();
-        let gateway = self.gateway;
-        routes.push(Route { gateway, ..route("0.0.0.0/0".parse().unwrap(), 2) });
+        let default = route("0.0.0.0/0".parse().unwrap(), 2);
+        routes.extend(self.gateways.iter().map(|one| Route { gateway: Some(*one), ..default.clone() }));
+        if self.gateways.is_empty() {
+            routes.push(default);
+        }
         let facts =
             Facts::from_lists(self.links.clone(), self.addresses.clone(), routes, Vec::new(), Vec::new());
         let observed = Observed {

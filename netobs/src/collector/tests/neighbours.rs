@@ -4,6 +4,8 @@ use super::{
     host::{ACK, Host, SECOND, SYN, Tick},
     journey::{A, B, C, Connection},
 };
+use netobs_common::wire::Proto;
+
 use crate::report::{EvidenceKind, FlowRow, KindName, Outcome, Path, Verdict};
 
 /// Nobody has it.
@@ -196,7 +198,7 @@ fn what_the_host_forwards_waits_for_its_neighbour() {
 fn behind_a_gateway_that_does_not_answer_nobody_is_reached() {
     let mut host = Host::new();
     let gateway = "198.51.100.254".parse().unwrap();
-    host.gateway = Some(gateway);
+    host.gateways = vec![gateway];
     host.look();
     let (out, inside) = (Connection::masqueraded(40_000), Connection::between_bridges(40_001));
     host.must_count(&out, true, 74);
@@ -210,6 +212,75 @@ fn behind_a_gateway_that_does_not_answer_nobody_is_reached() {
     assert_eq!(of(40_000).verdict, Verdict::Unreachable);
     assert!(told(of(40_001)).is_empty(), "it goes another way");
     assert_eq!(counted(&tick), [(KindName::Host, KindName::External, Path::Uplink, 1)]);
+}
+
+/// Two equal ways out of an observed host, the first of which nobody answers at.
+fn two_ways_out() -> (Host, std::net::IpAddr) {
+    let mut host = quiet();
+    host.gateways = ["198.51.100.253", "198.51.100.254"].map(|one| one.parse().unwrap()).into();
+    host.look();
+    for _ in 0..3 {
+        host.second();
+    }
+    let gone = host.gateways[0];
+    (host, gone)
+}
+
+/// Datagrams that no firewall tracks, as both ways out see them.
+fn outward(port: u16) -> Connection {
+    let mut one = Connection::masqueraded(port).over(Proto::UDP);
+    one.translated.source = one.original.source;
+    one
+}
+
+fn of_port(tick: &Tick, port: u16) -> &FlowRow {
+    tick.rows.iter().find(|row| row.source.port == port).unwrap()
+}
+
+#[test]
+fn of_equal_next_hops_only_what_does_not_leave_waited_for_the_one_that_is_gone() {
+    let (mut host, gone) = two_ways_out();
+    let (well, lost) = (outward(40_000), outward(40_001));
+    for _ in 0..4 {
+        host.send(&well, true, 0, 100);
+        host.must_count(&lost, true, 100);
+        host.part(&lost, true, 0, 100, 0..2);
+        host.second();
+    }
+    host.collector.neighbour_failed(UPLINK, gone, host.now);
+    host.send(&well, true, 0, 100);
+    host.second();
+    let tick = host.second();
+    assert!(told(of_port(&tick, 40_000)).is_empty(), "it goes by the one that answers");
+    assert_ne!(of_port(&tick, 40_000).verdict, Verdict::Unreachable);
+    let detail = "198.51.100.253 did not answer";
+    assert_eq!(told(of_port(&tick, 40_001)), [(1, Some("eth0 egress"), Some(detail))]);
+    assert_eq!(of_port(&tick, 40_001).verdict, Verdict::Unreachable);
+}
+
+#[test]
+fn of_equal_next_hops_what_left_until_lately_is_told_the_next_time() {
+    let (mut host, gone) = two_ways_out();
+    let (well, lost) = (outward(40_000), outward(40_001));
+    // As long as the neighbour is known from before, what goes there leaves.
+    for _ in 0..4 {
+        host.send(&well, true, 0, 100);
+        host.send(&lost, true, 0, 100);
+        host.second();
+    }
+    host.collector.neighbour_failed(UPLINK, gone, host.now);
+    for _ in 0..4 {
+        host.must_count(&lost, true, 100);
+        host.part(&lost, true, 0, 100, 0..2);
+        host.send(&well, true, 0, 100);
+        let tick = host.second();
+        assert!(told(of_port(&tick, 40_001)).is_empty(), "it may have gone by either");
+    }
+    host.collector.neighbour_failed(UPLINK, gone, host.now);
+    let tick = host.second();
+    assert!(told(of_port(&tick, 40_000)).is_empty());
+    assert_eq!(told(of_port(&tick, 40_001))[0].0, 1);
+    assert_eq!(of_port(&tick, 40_001).verdict, Verdict::Unreachable);
 }
 
 #[test]
