@@ -3,6 +3,7 @@
 //! very one whose counter grows.
 
 mod firewall {
+    pub(crate) mod large;
     pub(crate) mod listed;
     pub(crate) mod rows;
     pub(crate) mod scene;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use firewall::{
-    listed,
+    large, listed,
     rows::{self, Row},
     scene::Scene,
 };
@@ -37,6 +38,9 @@ fn main() -> ExitCode {
             case("what_is_read_is_what_nft_lists", |scene| {
                 each(scene, [rows::iptables(), rows::kubernetes(), rows::nft()].concat(), listed::by_nft)
             }),
+            case("rules_behind_a_large_one_are_read", large::are_read),
+            case("rules_behind_one_that_the_kernel_cannot_tell_are_missed", large::are_missed),
+            case("rules_that_there_is_no_room_for_are_missed", large::have_no_room),
             case("a_switched_off_table_and_an_empty_firewall_keep_nothing", |scene| {
                 all(scene, rows::empty())
             }),

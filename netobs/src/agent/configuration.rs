@@ -8,6 +8,7 @@ use crate::{
     api::Configuration,
     host::{
         facts::stack::Stack,
+        firewall,
         namespaces::{self, InnerError},
         stack,
     },
@@ -54,7 +55,7 @@ pub fn configuration(wanted: [Option<u64>; 2]) -> BoxFuture<'static, Configurati
 /// On a thread of its own: tables of sockets and settings are files, which block.
 fn of_host() -> Stack {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(stack::read()),
+        Ok(runtime) => runtime.block_on(stack::read(firewall::ROOM_OF_HOST)),
         Err(error) => Stack { unread: vec![format!("everything of this host: {error}")], ..Stack::default() },
     }
 }

@@ -9,7 +9,7 @@ mod message;
 mod socket;
 
 pub use self::{
-    dump::{Dumped, dump, dump_at_most},
+    dump::{Dumped, Limits, PATIENCE, dump, dump_within},
     message::{Message, messages, request},
     socket::{Datagram, NetlinkSocket},
 };

@@ -18,8 +18,9 @@ use super::{
 /// Interfaces whose settings are read: a thousand cost some milliseconds.
 const INTERFACES: usize = 1_024;
 
-/// Reads the calling thread's namespace. What cannot be read is said in [`Stack::unread`].
-pub async fn read() -> Stack {
+/// Reads the calling thread's namespace, with as much of the firewall as there is room for, in bytes. What cannot be read
+/// is said in [`Stack::unread`].
+pub async fn read(room: usize) -> Stack {
     let mut stack = Stack {
         inode: namespaces::inode(Path::new("/proc/thread-self/ns/net")).unwrap_or_default(),
         ..Stack::default()
@@ -53,10 +54,19 @@ pub async fn read() -> Stack {
     stack.rules.sort_by_key(|rule| rule.priority);
     read_settings(&mut stack);
     stack.listeners = listeners::read();
-    match firewall::dump().await {
-        Ok(ruleset) => stack.firewall = Some(ruleset),
-        Err(error) => stack.unread.push(format!("{error:#}")),
-    }
+    let rules = match firewall::dump(room).await {
+        Ok(ruleset) => {
+            if ruleset.incomplete {
+                stack.unread.push("some of the firewall's rules".to_owned());
+            }
+            ruleset
+        }
+        Err(error) => {
+            stack.unread.push(format!("{error:#}"));
+            firewall::unseen()
+        }
+    };
+    stack.firewall = Some(rules);
     stack
 }
 
@@ -65,7 +75,7 @@ pub async fn read() -> Stack {
 /// # Errors
 /// It is gone, or may not be entered.
 pub async fn read_in(namespace: &Path) -> Result<Stack, InnerError> {
-    namespaces::within(namespace, async |_, _| Ok(read().await)).await
+    namespaces::within(namespace, async |_, _| Ok(read(firewall::ROOM_OF_ENDPOINT).await)).await
 }
 
 fn read_settings(stack: &mut Stack) {
@@ -83,7 +93,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_own_stack_is_read_whole() {
-        let stack = read().await;
+        let stack = read(firewall::ROOM_OF_HOST).await;
         assert_eq!(stack.inode, namespaces::own_namespace().unwrap());
         assert!(stack.facts.links.values().any(|link| link.kind == LinkKind::Loopback));
         assert!(stack.sysctl("net.ipv4.ip_forward").is_some());

@@ -15,6 +15,7 @@ mod set;
 mod state;
 mod step;
 mod translates;
+mod weight;
 
 pub use self::{
     announced::{Announced, MOST_REMEMBERED, News, Transaction},

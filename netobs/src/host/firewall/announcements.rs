@@ -6,13 +6,13 @@ use anyhow::Context as _;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
 use super::{
-    ALL_FAMILIES, GET_RULE, GROUP, RECEIVE_BUFFER,
+    ALL_FAMILIES, Budget, GET_RULE, GROUP, RECEIVE_BUFFER, ROOM_OF_ENDPOINT,
     attributes::{Malformed, attributes, long, of_kind, split, text},
-    chains, decode, looked_into, taken,
+    chains, decode, looked_into,
 };
 use crate::host::{
-    facts::firewall::{Announced, MOST_REMEMBERED, News, Ruleset, Table, Transaction},
-    netlink::{Datagram, Message, NetlinkSocket, dump_at_most, messages},
+    facts::firewall::{Announced, MOST_REMEMBERED, News, Rule, Ruleset, Table, Transaction},
+    netlink::{Datagram, Limits, Message, NetlinkSocket, dump_within, messages},
 };
 
 /// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_…` (nf_tables.h, Linux 6.18).
@@ -115,7 +115,8 @@ fn announced(message: Message<'_>) -> Result<Option<Announced>, Malformed> {
         }
         NEW_ELEMENTS => {
             let (table, set, _) = names()?;
-            Some(Announced::Elements { table, set, elements: decode::elements(message)? })
+            let elements = decode::elements(message)?.into_iter().collect::<Option<_>>();
+            Some(Announced::Elements { table, set, elements: elements.ok_or(Malformed)? })
         }
         DEL_ELEMENTS => {
             let (table, set, body) = names()?;
@@ -134,12 +135,13 @@ fn announced(message: Message<'_>) -> Result<Option<Announced>, Malformed> {
 
 /// Chains and rules, as many of those as are remembered, with the sets that stand in them.
 async fn remembered() -> anyhow::Result<Ruleset> {
-    let mut incomplete = false;
-    let chains = taken(chains().await?, &mut incomplete);
-    let rules = dump_at_most(MOST_REMEMBERED, NETLINK_NETFILTER, GET_RULE, &ALL_FAMILIES, decode::rule)
+    let mut budget = Budget::new(ROOM_OF_ENDPOINT);
+    let chains = chains(&mut budget).await?.into_iter().map(|counted| counted.chain).collect();
+    let limits = Limits { entries: MOST_REMEMBERED, ..budget.weighed(Rule::weight) };
+    let rules = dump_within(limits, NETLINK_NETFILTER, GET_RULE, &ALL_FAMILIES, decode::rule)
         .await
         .context("cannot read the firewall's rules")?;
-    let rules = taken(rules, &mut incomplete);
-    let sets = looked_into(&rules, &mut incomplete).await?;
-    Ok(Ruleset { chains, rules, sets, incomplete, ..Ruleset::default() })
+    let rules = budget.taken(rules);
+    let sets = looked_into(&rules, &mut budget).await?;
+    Ok(Ruleset { chains, rules, sets, incomplete: budget.incomplete, ..Ruleset::default() })
 }

@@ -71,6 +71,12 @@ pub fn chain(message: Message<'_>) -> Result<Option<Chain>, Malformed> {
     Ok(Some(Chain { table, name: name.ok_or(Malformed)?, kind, hook, drops, counter }))
 }
 
+/// `NFTA_CHAIN_USE` of a chain's message: how many rules are in it, and lead to it.
+#[must_use]
+pub fn uses(message: Message<'_>) -> u32 {
+    split(message.payload).ok().and_then(|(_, body)| number(body, 6)).unwrap_or_default()
+}
+
 fn hook_of(value: &[u8]) -> Option<(u32, i32)> {
     number(value, 1).zip(number(value, 2).map(u32::cast_signed))
 }
@@ -136,6 +142,8 @@ pub fn rule(message: Message<'_>) -> Result<Option<Rule>, Malformed> {
     }
     let table = Table { family, name: table.ok_or(Malformed)? };
     let chain = chain.ok_or(Malformed)?;
+    // A node has tens of thousands.
+    steps.shrink_to_fit();
     Ok(Some(Rule { table, chain, handle, position: 0, comment, counter, steps }))
 }
 

@@ -1,6 +1,6 @@
 //! Datagram → messages, and request → datagram: the netlink header. Pure.
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer};
 
 const HEADER: usize = 16;
 
@@ -51,14 +51,26 @@ pub fn messages(datagram: &[u8]) -> impl Iterator<Item = Message<'_>> {
 /// A request for a dump: `kind`, and the fixed header that goes with it.
 #[must_use]
 pub fn request(kind: u16, sequence: u32, fixed: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(HEADER + fixed.len()).unwrap_or(u32::MAX);
-    let mut bytes = Vec::with_capacity(HEADER + fixed.len());
+    message(kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, fixed)
+}
+
+/// A request for nothing but its acknowledgement: every family of the kernel gives one (netlink_rcv_skb,
+/// net/netlink/af_netlink.c, Linux 6.18).
+#[must_use]
+pub(super) fn knock(sequence: u32) -> Vec<u8> {
+    const NLMSG_NOOP: u16 = 1;
+    message(NLMSG_NOOP, NLM_F_REQUEST | NLM_F_ACK, sequence, &[])
+}
+
+fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
+    let mut bytes = Vec::with_capacity(HEADER + body.len());
     bytes.extend_from_slice(&length.to_ne_bytes());
     bytes.extend_from_slice(&kind.to_ne_bytes());
-    bytes.extend_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    bytes.extend_from_slice(&flags.to_ne_bytes());
     bytes.extend_from_slice(&sequence.to_ne_bytes());
     bytes.extend_from_slice(&0u32.to_ne_bytes());
-    bytes.extend_from_slice(fixed);
+    bytes.extend_from_slice(body);
     bytes
 }
 

@@ -7,8 +7,8 @@ use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::unix::AsyncFd;
 
-/// The kernel builds dumps in pieces of at most 32 KiB, notifications are far smaller; what is larger is
-/// recognised as cut off.
+/// The kernel builds dumps in pieces no larger than what was read into, notifications are far smaller; what is larger
+/// is recognised as cut off.
 const DATAGRAM: usize = 64 * 1024;
 
 /// What a socket had to give.

@@ -25,7 +25,8 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(10);
 /// Changes seldom come alone.
 const SETTLE: Duration = Duration::from_millis(100);
-/// `kube-proxy` rewrites its rules many times a second on a busy day; a dump of ten thousand takes 20 ms.
+/// `kube-proxy` rewrites its rules many times a second on a busy day; of them only the chains for packets about to leave
+/// are read, but all names of chains.
 const RULES_AT_MOST_EVERY: Duration = Duration::from_secs(2);
 
 /// What was found.

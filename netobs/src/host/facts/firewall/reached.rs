@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Rule, Ruleset, Step, Table, Verdict};
+use super::{Rule, Ruleset, Set, Step, Table, Value, Verdict};
 
 impl Ruleset {
     /// Of all rules, those in chains that packets about to leave may pass, without what does not bear on where they
@@ -24,18 +24,49 @@ impl Ruleset {
     }
 }
 
-/// The chains a rule may go on with, those in sets aside.
-fn jumps(rule: &Rule) -> impl Iterator<Item = &String> {
-    rule.steps.iter().filter_map(|step| match step {
-        Step::Verdict(Verdict::Jump(chain) | Verdict::Goto(chain)) => Some(chain),
-        _ => None,
-    })
+impl Rule {
+    /// The chains it may go on with, those in sets aside.
+    pub fn jumps(&self) -> impl Iterator<Item = &String> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Verdict(verdict) => verdict.leads_to(),
+            _ => None,
+        })
+    }
+}
+
+impl Set {
+    /// Whether its elements may lead to chains.
+    #[must_use]
+    pub fn leads_on(&self) -> bool {
+        /// `NFT_DATA_VERDICT`.
+        const VERDICT: u32 = 0xffff_ff00;
+        self.data_type == Some(VERDICT)
+    }
+
+    /// The chains its elements lead to.
+    pub fn jumps(&self) -> impl Iterator<Item = &String> {
+        self.elements.iter().filter_map(|element| match &element.value {
+            Value::Verdict(verdict) => verdict.leads_to(),
+            _ => None,
+        })
+    }
+}
+
+impl Verdict {
+    /// The chain it goes on with.
+    #[must_use]
+    pub const fn leads_to(&self) -> Option<&String> {
+        match self {
+            Self::Jump(chain) | Self::Goto(chain) => Some(chain),
+            _ => None,
+        }
+    }
 }
 
 fn reached(ruleset: &Ruleset) -> BTreeSet<(Table, String)> {
     let mut next: HashMap<(&Table, &str), Vec<&String>> = HashMap::new();
     for rule in &ruleset.rules {
-        next.entry((&rule.table, rule.chain.as_str())).or_default().extend(jumps(rule));
+        next.entry((&rule.table, rule.chain.as_str())).or_default().extend(rule.jumps());
     }
     let begin = ruleset.chains.iter().filter(|chain| chain.is_source_nat());
     let mut open: Vec<(&Table, &String)> = begin.map(|chain| (&chain.table, &chain.name)).collect();

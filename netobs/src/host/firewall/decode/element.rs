@@ -46,17 +46,17 @@ fn fields(concatenation: &[u8]) -> Vec<u32> {
     attributes(concatenation).filter_map(|field| number(field.value(), 1)).collect()
 }
 
-/// Elements of the set that was asked for; none for other messages.
+/// Elements of the set that was asked for, `None` for each that cannot be read; nothing for other messages.
 ///
 /// # Errors
 /// The message cannot be read.
-pub fn elements(message: Message<'_>) -> Result<Vec<Element>, Malformed> {
+pub fn elements(message: Message<'_>) -> Result<Vec<Option<Element>>, Malformed> {
     if message.kind != NEW_ELEMENTS {
         return Ok(Vec::new());
     }
     let (_, body) = split(message.payload)?;
     let list = of_kind(body, 3).unwrap_or_default();
-    Ok(attributes(list).filter_map(|one| element(one.value())).collect())
+    Ok(attributes(list).map(|one| element(one.value())).collect())
 }
 
 fn element(data: &[u8]) -> Option<Element> {

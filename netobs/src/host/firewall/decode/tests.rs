@@ -258,10 +258,13 @@ fn a_set_and_its_elements_are_read() {
         attribute(1, &data(1, &[10, 0, 0, 0])),
         attribute(1, &[data(1, &[11, 0, 0, 0]), number(3, 1)].concat()),
         attribute(1, &[number(3, 2), verdict(2, 0, None)].concat()),
+        attribute(1, &number(3, 0)),
     ]
     .concat();
     let bytes = message(NEW_ELEMENTS, 1, vec![attribute(1, b"fw\0"), attribute(3, &list)]);
-    let found = elements(seen(&bytes)).unwrap();
+    let mut found = elements(seen(&bytes)).unwrap();
+    assert_eq!(found.pop(), Some(None), "one without a key is not lost");
+    let found: Vec<Element> = found.into_iter().flatten().collect();
     let element =
         |key: &[u8], ends, catch_all, value| Element { key: key.to_vec(), to: None, ends, catch_all, value };
     assert_eq!(
