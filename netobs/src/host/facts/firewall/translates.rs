@@ -26,19 +26,25 @@ pub struct Origin<'a> {
 }
 
 impl Ruleset {
-    /// Whether packets from there get another source when they leave; `None` where only the older back end's
-    /// rules, which are not seen, could say so.
+    /// Whether packets from there get another source when they leave; `None` where only rules that are not seen, the
+    /// older back end's or those there was no room for, could say so.
     #[must_use]
     pub fn translates(&self, origin: Origin<'_>) -> Option<bool> {
         let family = if origin.network.addr().is_ipv4() { 2 } else { 10 };
         let firewall = Firewall::new(self);
+        if self.incomplete {
+            return None;
+        }
+        let mut cut_off = false;
         let concerned = |chain: &&Chain| chain.is_source_nat() && [family, 1].contains(&chain.table.family);
         let found = self.chains.iter().filter(concerned).any(|chain| {
             let judge = Judge { firewall: &firewall, table: &chain.table, origin, left: Cell::new(MOST) };
-            judge.chain(&chain.name, DEEPEST) == Outcome::Translated
+            let outcome = judge.chain(&chain.name, DEEPEST);
+            cut_off |= judge.left.get() == 0;
+            outcome == Outcome::Translated
         });
         let legacy = self.legacy.iter().any(|table| table.name == "nat");
-        if found { Some(true) } else { (!legacy).then_some(false) }
+        if found { Some(true) } else { (!legacy && !cut_off).then_some(false) }
     }
 }
 
@@ -411,6 +417,20 @@ mod tests {
             ],
         )]);
         assert_eq!(translates(&all, "10.0.0.0/24"), Some(true));
+    }
+
+    #[test]
+    fn rules_that_were_not_read_leave_it_open() {
+        let mut all = rules(vec![rule("POSTROUTING", vec![Step::Masquerade { ports: None }])]);
+        all.incomplete = true;
+        assert_eq!(translates(&all, "10.0.0.0/24"), None, "one before it may be missing");
+    }
+
+    #[test]
+    fn more_rules_than_are_looked_at_leave_it_open() {
+        let unknown = || rule("POSTROUTING", vec![Step::Unknown("mystery".into())]);
+        let many = rules((0..=MOST).map(|_| unknown()).collect());
+        assert_eq!(translates(&many, "10.0.0.0/24"), None);
     }
 
     #[test]
