@@ -1,5 +1,7 @@
 //! Sets and maps that rules look into, and looking into them where not all is known. Pure.
 
+use std::sync::OnceLock;
+
 use super::{Table, Verdict, bits::Bits};
 
 /// A set, or a map.
@@ -25,6 +27,47 @@ pub struct Set {
     pub elements: Vec<Element>,
     /// Whether that is all.
     pub complete: bool,
+    /// The elements by their keys.
+    pub order: Order,
+}
+
+/// A set's elements in the order of their keys, made when somebody looks for one: rules may look into a set of a hundred
+/// thousand elements a hundred thousand times for one packet. It is no part of what a set is.
+#[derive(Clone, Debug, Default)]
+pub struct Order(OnceLock<Sorted>);
+
+impl PartialEq for Order {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Order {}
+
+#[derive(Clone, Debug)]
+struct Sorted {
+    /// How many elements there were.
+    of: usize,
+    /// Indexes of those with a key; of equal keys first those that end a range, then as they stand.
+    by_key: Vec<u32>,
+    /// The one for whatever is not found otherwise.
+    catch_all: Option<u32>,
+    /// Whether one says where its range ends.
+    has_ends: bool,
+}
+
+impl Sorted {
+    fn new(elements: &[Element]) -> Self {
+        let indexes = || (0_u32..).zip(elements);
+        let mut keyed: Vec<(u32, &Element)> = indexes().filter(|(_, element)| !element.catch_all).collect();
+        keyed.sort_by(|(_, a), (_, b)| a.key.cmp(&b.key).then(b.ends.cmp(&a.ends)));
+        Self {
+            of: elements.len(),
+            by_key: keyed.into_iter().map(|(index, _)| index).collect(),
+            catch_all: indexes().find(|(_, element)| element.catch_all).map(|(index, _)| index),
+            has_ends: elements.iter().any(|element| element.to.is_some()),
+        }
+    }
 }
 
 /// One element.
@@ -72,34 +115,43 @@ const MOST: usize = 256;
 impl Set {
     /// Looks for a key.
     pub(super) fn find(&self, key: &[Bits]) -> Found<'_> {
-        let other = || match self.elements.iter().find(|element| element.catch_all) {
+        let fresh;
+        let kept = self.order.0.get_or_init(|| Sorted::new(&self.elements));
+        let sorted = if kept.of == self.elements.len() {
+            kept
+        } else {
+            // Elements came or went since.
+            fresh = Sorted::new(&self.elements);
+            &fresh
+        };
+        let at = |index: u32| self.elements.get(usize::try_from(index).ok()?);
+        let other = || match sorted.catch_all.and_then(at) {
             Some(element) => Found::Yes(&element.value),
             None if self.complete => Found::No,
             None => Found::Maybe(Vec::new()),
         };
-        let entries = || self.elements.iter().filter(|element| !element.catch_all);
         if let Some(known) = key.iter().map(|bits| bits.value()).collect::<Option<Vec<u8>>>() {
-            let found = if self.interval && self.elements.iter().all(|element| element.to.is_none()) {
-                // Of those that begin, or end, at the same place the one that begins counts.
-                let before = entries().filter(|element| element.key <= known);
-                before.max_by(|a, b| a.key.cmp(&b.key).then(b.ends.cmp(&a.ends))).filter(|at| !at.ends)
+            let found = if sorted.has_ends {
+                sorted.by_key.iter().filter_map(|index| at(*index)).find(|one| self.covers(one, &known))
             } else {
-                entries().find(|element| self.covers(element, &known))
+                let is_before = |index: &u32| at(*index).is_some_and(|one| one.key <= known);
+                let before = sorted.by_key.partition_point(is_before).checked_sub(1);
+                // Of those that begin, or end, at the same place the one that begins counts.
+                let last = before.and_then(|last| sorted.by_key.get(last)).and_then(|index| at(*index));
+                last.filter(|one| if self.interval { !one.ends } else { one.key == known })
             };
             return found.map_or_else(other, |element| Found::Yes(&element.value));
         }
         let possible = |element: &&Element| {
             self.interval || element.key.iter().zip(key).all(|(byte, bits)| bits.may_be(*byte))
         };
-        let mut values: Vec<&Value> = entries()
-            .filter(|element| !element.ends)
-            .filter(possible)
-            .map(|element| &element.value)
-            .collect();
+        let entries = self.elements.iter().filter(|element| !element.catch_all && !element.ends);
+        let mut values: Vec<&Value> =
+            entries.filter(possible).map(|element| &element.value).take(MOST).collect();
         if values.is_empty() {
             return other();
         }
-        values.extend(self.elements.iter().filter(|element| element.catch_all).map(|element| &element.value));
+        values.extend(sorted.catch_all.and_then(at).map(|element| &element.value));
         values.truncate(MOST);
         Found::Maybe(values)
     }
@@ -201,6 +253,27 @@ mod tests {
         assert_eq!(set.find(&known(&[2])), Found::Yes(&drop));
         assert_eq!(set.find(&known(&[1])), Found::Yes(&Value::Verdict(Verdict::Accept)));
         assert_eq!(set.find(&[Bits::UNKNOWN]), Found::Maybe(vec![&Value::Verdict(Verdict::Accept), &drop]));
+    }
+
+    #[test]
+    fn a_key_is_found_in_time_that_hardly_grows_with_the_set() {
+        let elements = (0..131_072_u32).rev().map(|n| element(&(n * 2).to_be_bytes(), n % 2 == 1)).collect();
+        let mut set = Set { interval: true, key_length: 4, elements, complete: true, ..Set::default() };
+        let inside = |set: &Set, n: u32| is_in(set, &n.to_be_bytes());
+        assert!(inside(&set, 40) && inside(&set, 41) && !inside(&set, 42) && !inside(&set, 43));
+        // One after the other this is 10¹⁰ comparisons: minutes.
+        assert_eq!((0..100_000).filter(|n| inside(&set, n * 2)).count(), 50_000);
+        set.interval = false;
+        assert!(inside(&set, 42) && !inside(&set, 43));
+    }
+
+    #[test]
+    fn elements_that_came_after_a_look_are_found() {
+        let mut set = intervals();
+        assert!(!is_in(&set, &[172, 16, 0, 0]));
+        set.elements.extend([element(&[172, 16, 0, 0], false), element(&[172, 32, 0, 0], true)]);
+        assert!(is_in(&set, &[172, 16, 0, 9]) && is_in(&set, &[10, 0, 0, 1]));
+        assert_eq!(set, Set { order: Order::default(), ..set.clone() });
     }
 
     #[test]
