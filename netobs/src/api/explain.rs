@@ -1,8 +1,12 @@
 //! `/api/v1/explain`: a question → reports, configuration read for it, an answer.
 
+use std::sync::Arc;
+
+use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, oneshot};
 
 use super::documents::json;
 use crate::{
@@ -59,9 +63,15 @@ impl ExplainQuery {
         query
     }
 
-    pub(super) async fn answer(&self, report: &Report, read: ReadConfiguration) -> Result<Bytes, Refused> {
-        let asked = self.asked(report)?;
-        json(&self.explanation(report, &asked, read).await).map_err(Refused::Failed)
+    pub(super) async fn answer(
+        &self,
+        report: Arc<Report>,
+        read: ReadConfiguration,
+        turns: &Arc<Semaphore>,
+    ) -> Result<Bytes, Refused> {
+        let asked = self.asked(&report)?;
+        let answer = explanation(report, asked, read, turns).await.map_err(Refused::Failed)?;
+        json(&answer).map_err(Refused::Failed)
     }
 
     /// Who is meant.
@@ -71,21 +81,34 @@ impl ExplainQuery {
         }
         Asked::of(&self.source, &self.destination, &report.endpoints).map_err(Refused::Question)
     }
+}
 
-    /// What is known of them.
-    pub(super) async fn explanation(
-        &self,
-        report: &Report,
-        asked: &Asked,
-        read: ReadConfiguration,
-    ) -> Explanation {
-        let namespace = |endpoint: Option<&EndpointRow>| endpoint?.netns;
-        let ends =
-            [&asked.source, &asked.destination].map(|side| namespace(side.endpoint(&report.endpoints)));
-        let Configuration { host, source, destination } = read(ends).await;
-        let stacks = Stacks { host: &host, source: source.as_ref(), destination: destination.as_ref() };
-        explain(asked, report, stacks)
-    }
+/// What is known of who is meant. It is found on a thread of its own, for rules are anybody's and the thread that answers
+/// is the one that says the agent is alive; neither does the agent's end wait for it. Nobody else has a turn until it is
+/// found, asker or not.
+pub(super) async fn explanation(
+    report: Arc<Report>,
+    asked: Asked,
+    read: ReadConfiguration,
+    turns: &Arc<Semaphore>,
+) -> anyhow::Result<Explanation> {
+    let turn = Arc::clone(turns).acquire_owned().await?;
+    let namespace = |endpoint: Option<&EndpointRow>| endpoint?.netns;
+    let ends = [&asked.source, &asked.destination].map(|side| namespace(side.endpoint(&report.endpoints)));
+    let configuration = read(ends).await;
+    let (found, finding) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("explain".to_owned())
+        .spawn(move || {
+            let Configuration { host, source, destination } = &configuration;
+            let stacks = Stacks { host, source: source.as_ref(), destination: destination.as_ref() };
+            let explanation = explain(&asked, &report, stacks);
+            drop((configuration, turn));
+            // Whoever asked may have gone.
+            drop(found.send(explanation));
+        })
+        .context("no thread to explain")?;
+    finding.await.context("the part that explains failed")
 }
 
 #[cfg(test)]
@@ -103,8 +126,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_pair_that_talks_is_explained_by_its_proof() {
-        let report = made_up::report();
-        let body = ask("host", "container/web:80").answer(&report, nothing).await.unwrap();
+        let (report, turns) = (Arc::new(made_up::report()), Arc::new(Semaphore::new(1)));
+        let body = ask("host", "container/web:80").answer(report, nothing, &turns).await.unwrap();
         let found: Explanation = serde_json::from_slice(&body).unwrap();
         assert_eq!((found.verdict, found.causes.len()), (Verdict::Reachable, 0));
         assert_eq!(&*found.destination.endpoint, "container/web");
@@ -112,13 +135,15 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_nowhere_is_a_wrong_question() {
-        let report = made_up::report();
+        let (report, turns) = (Arc::new(made_up::report()), Arc::new(Semaphore::new(1)));
         for (source, destination) in [("container/nobody", "host"), ("host", "nobody:80"), ("", "host")] {
-            let answer = ask(source, destination).answer(&report, nothing).await;
+            let answer = ask(source, destination).answer(Arc::clone(&report), nothing, &turns).await;
             assert!(matches!(answer, Err(Refused::Question(_))), "{source} {destination}");
         }
         let long = "x".repeat(LONGEST + 1);
-        assert!(matches!(ask(&long, "host").answer(&report, nothing).await, Err(Refused::Question(_))));
+        let answer = ask(&long, "host").answer(report, nothing, &turns).await;
+        assert!(matches!(answer, Err(Refused::Question(_))));
+        assert_eq!(turns.available_permits(), 1);
     }
 
     #[test]

@@ -1,16 +1,20 @@
 //! `/api/v1/probe`: one connection from inside a stack, and what became of it, explained.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     documents::json,
-    explain::{ExplainQuery, ReadConfiguration, Refused},
+    explain::{ExplainQuery, Refused, explanation},
+    state::AskedReaders,
 };
 use crate::{
     explain::{self, Asked, Side},
@@ -81,8 +85,8 @@ impl ProbeQuery {
     pub(super) async fn answer(
         &self,
         reports: &Subscription,
-        read: ReadConfiguration,
-        send: SendProbe,
+        readers: AskedReaders,
+        turns: &Arc<Semaphore>,
     ) -> Result<Bytes, Refused> {
         let report = reports.with_flows().await.map_err(Refused::Failed)?;
         let ends = ExplainQuery { source: self.source.clone(), destination: self.destination.clone() };
@@ -90,7 +94,7 @@ impl ProbeQuery {
         let (namespace, probe) = self.plan(&asked, &report.endpoints).map_err(Refused::Question)?;
         // Clocks of kernel and wall are compared at publication, to the millisecond.
         let since = Timestamp::now().saturating_sub(Duration::from_millis(100)).unwrap_or(report.time);
-        let row = send(namespace, probe).await.map_err(|why| {
+        let row = (readers.probe)(namespace, probe).await.map_err(|why| {
             Refused::Question(format!("{}: nothing could be sent from its stack: {why}", self.source))
         })?;
         let asked = Asked {
@@ -122,7 +126,8 @@ impl ProbeQuery {
                 break current;
             }
         };
-        let mut answer = ends.explanation(&report, &asked, read).await;
+        let mut answer =
+            explanation(report, asked, readers.configuration, turns).await.map_err(Refused::Failed)?;
         if row.outcome != ProbeOutcome::Answered && answer.verdict == Verdict::Reachable {
             // The answer was seen, and did not arrive.
             answer.verdict = Verdict::OneWay;

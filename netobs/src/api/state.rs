@@ -61,7 +61,7 @@ pub struct Faces {
     classic: Cache,
     followers: Arc<Semaphore>,
     renderers: Semaphore,
-    explainers: Semaphore,
+    explainers: Arc<Semaphore>,
     probes: Semaphore,
     readers: AskedReaders,
 }
@@ -90,7 +90,7 @@ impl Faces {
             classic: Cache::default(),
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
             renderers: Semaphore::new(RENDERERS),
-            explainers: Semaphore::new(EXPLAINERS),
+            explainers: Arc::new(Semaphore::new(EXPLAINERS)),
             probes: Semaphore::new(probe::PROBES),
             readers,
         }
@@ -176,9 +176,8 @@ impl Faces {
     }
 
     pub(super) async fn explain(&self, query: ExplainQuery) -> Result<Bytes, Refused> {
-        let _turn = self.explainers.acquire().await.map_err(|error| Refused::Failed(error.into()))?;
         let report = self.reports.with_flows().await.map_err(Refused::Failed)?;
-        query.answer(&report, self.readers.configuration).await
+        query.answer(report, self.readers.configuration, &self.explainers).await
     }
 
     pub(super) async fn probe(&self, query: ProbeQuery) -> Result<Bytes, Refused> {
@@ -186,7 +185,7 @@ impl Faces {
             .probes
             .try_acquire()
             .map_err(|_| Refused::Question("several probes are under way: try again".to_owned()))?;
-        query.answer(&self.reports, self.readers.configuration, self.readers.probe).await
+        query.answer(&self.reports, self.readers, &self.explainers).await
     }
 
     /// A stream of changes, unless too many are being served.
