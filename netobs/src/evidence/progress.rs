@@ -103,8 +103,11 @@ pub fn follow(conversation: &mut Conversation, first: [Option<Place>; 2], ends: 
             progress.arrived[answers] = arrived;
             progress.unanswered[sends] = 0;
         } else {
-            progress.unanswered[sends] +=
-                progress.retransmits[sends] - conversation.progress.retransmits[sends];
+            let more = progress.retransmits[sends] - conversation.progress.retransmits[sends];
+            if progress.unanswered[sends] == 0 && more > 0 {
+                progress.unanswered_since[sends] = last(HopDirection::BOTH[sends], None);
+            }
+            progress.unanswered[sends] += more;
         }
         if progress.retransmits[sends] > conversation.progress.retransmits[sends] {
             progress.repeated_at = conversation.last_seen();
@@ -269,8 +272,11 @@ mod tests {
         assert_eq!(one.progress.unanswered, [0, 0], "something arrived");
         read(&mut one, again(5, 20), again(0, 10));
         assert_eq!(look(&mut one, HERE).retransmits, 3);
-        assert_eq!(one.progress.unanswered, [3, 0]);
-        read(&mut one, again(6, 30), again(0, 30));
+        assert_eq!((one.progress.unanswered, one.progress.unanswered_since[0]), ([3, 0], 20));
+        read(&mut one, again(6, 25), again(0, 10));
+        look(&mut one, HERE);
+        assert_eq!((one.progress.unanswered, one.progress.unanswered_since[0]), ([4, 0], 20));
+        read(&mut one, again(7, 30), again(0, 30));
         assert_eq!(look(&mut one, HERE).retransmits, 1);
         assert_eq!(one.progress.unanswered, [0, 0]);
     }

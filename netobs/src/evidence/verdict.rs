@@ -102,7 +102,12 @@ fn is_one_way(conversation: &Conversation, now: u64) -> bool {
     HopDirection::BOTH.into_iter().enumerate().any(|(sends, direction)| {
         let last = conversation.last_seen_toward(direction);
         let arrived = progress.arrived[1 - sends];
-        progress.unanswered[sends] >= SEVERAL && arrived != 0 && last.saturating_sub(arrived) >= UNANSWERED
+        let repeated = progress.unanswered[sends];
+        let several = repeated >= SEVERAL && last.saturating_sub(arrived) >= UNANSWERED;
+        // What was sent again before the conversation was looked at first is not known to have come after the answer;
+        // two that are so far apart have others between them (RFC 6298, 5.5).
+        let apart = repeated > 1 && last.saturating_sub(progress.unanswered_since[sends]) >= UNANSWERED;
+        arrived != 0 && (several || apart)
     })
 }
 
@@ -282,8 +287,10 @@ mod tests {
         one.progress.arrived = [0, 10];
         one.progress.unanswered = [SEVERAL, 0];
         assert_eq!(of(&one, 20 + UNANSWERED), Verdict::OneWay);
-        one.progress.unanswered = [SEVERAL - 1, 0];
+        (one.progress.unanswered, one.progress.unanswered_since) = ([SEVERAL - 1, 0], [11, 0]);
         assert_eq!(of(&one, 20 + UNANSWERED), Verdict::Reachable);
+        one.progress.unanswered_since = [10, 0];
+        assert_eq!(of(&one, 20 + UNANSWERED), Verdict::OneWay, "so far apart, even two are enough");
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct Progress {
     pub retransmits: [u64; 2],
     /// The part of them that was sent again since something of the other direction arrived.
     pub unanswered: [u64; 2],
+    /// The latest packet of each direction when the first of those were found.
+    pub unanswered_since: [u64; 2],
     /// When something of each direction arrived last, at the first hop of the other one.
     pub arrived: [u64; 2],
     /// Times a receiver had no room, as told by each direction.
