@@ -79,7 +79,7 @@ impl ExplainQuery {
         if self.source.len().max(self.destination.len()) > LONGEST {
             return Err(Refused::Question(format!("a selector has at most {LONGEST} characters")));
         }
-        Asked::of(&self.source, &self.destination, &report.endpoints).map_err(Refused::Question)
+        Asked::of(&self.source, &self.destination, report).map_err(Refused::Question)
     }
 }
 

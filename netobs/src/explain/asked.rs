@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::report::{AskedSide, EndpointRow, FlowRow, KindName, Party, ProtocolName, Verdict};
+use crate::report::{AskedSide, EndpointRow, FlowRow, KindName, Party, ProtocolName, Report, Verdict};
 
 /// `A B[:PORT]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,18 +42,18 @@ pub struct Side {
 }
 
 impl Asked {
-    /// Who is meant, among these endpoints.
+    /// Who is meant, among the endpoints of this host and whoever was seen elsewhere.
     ///
     /// # Errors
     /// A line that says what would be right: nobody, or several, go by that name.
-    pub fn of(source: &str, destination: &str, endpoints: &[EndpointRow]) -> Result<Self, String> {
+    pub fn of(source: &str, destination: &str, report: &Report) -> Result<Self, String> {
         let (name, port) = split(destination);
         if split(source).1.is_some() && source.parse::<IpAddr>().is_err() {
             return Err(format!("{source}: a port belongs to the destination only"));
         }
         Ok(Self {
-            source: Side::of(source, endpoints)?,
-            destination: Side::of(name, endpoints)?,
+            source: Side::of(source, report)?,
+            destination: Side::of(name, report)?,
             port,
             from_port: None,
             protocol: None,
@@ -85,7 +85,8 @@ impl Asked {
 }
 
 impl Side {
-    fn of(selector: &str, endpoints: &[EndpointRow]) -> Result<Self, String> {
+    fn of(selector: &str, report: &Report) -> Result<Self, String> {
+        let endpoints = &report.endpoints;
         let address: Option<IpAddr> = selector.parse().ok();
         let service = selector.strip_prefix("service/").map(str::to_owned);
         let called = |means: &dyn Fn(&EndpointRow) -> bool| -> BTreeSet<Arc<str>> {
@@ -102,7 +103,9 @@ impl Side {
         }
         // Not in the list of who is here, or always meant.
         let elsewhere = ["node/", "external/"].iter().any(|word| selector.starts_with(word));
-        let known = elsewhere || ["host", "external", "unknown"].contains(&selector);
+        let known = elsewhere
+            || ["host", "external", "unknown"].contains(&selector)
+            || ids.is_empty() && was_seen(selector, report);
         if ids.is_empty() && address.is_none() && service.is_none() && !known {
             return Err(format!(
                 "nobody here is called {selector}; `netobs endpoints` lists who is here, and an address will do"
@@ -148,6 +151,13 @@ impl Side {
     }
 }
 
+/// Whether somebody of this id sent or received what was seen: pods of other nodes are nobody of this host.
+fn was_seen(id: &str, report: &Report) -> bool {
+    let by_flows = report.flows.iter().flat_map(|flow| [&flow.source, &flow.destination]);
+    let by_drops = report.drops.iter().flat_map(|one| [&one.source, &one.destination]);
+    by_flows.chain(by_drops).any(|party| *party.endpoint == *id)
+}
+
 /// A destination and its port.
 fn split(text: &str) -> (&str, Option<u16>) {
     if text.parse::<IpAddr>().is_ok() {
@@ -170,11 +180,24 @@ mod tests {
     use crate::explain::made_up;
 
     fn asked(source: &str, destination: &str) -> Result<Asked, String> {
-        Asked::of(
-            source,
-            destination,
-            &[made_up::container("web", "10.0.0.2"), made_up::container("db", "10.0.0.3")],
-        )
+        Asked::of(source, destination, &report())
+    }
+
+    fn report() -> Report {
+        let mut report = Report::empty("alpha".into(), "2026-01-02T03:04:07Z".parse().unwrap());
+        report.endpoints = vec![made_up::container("web", "10.0.0.2"), made_up::container("db", "10.0.0.3")];
+        report
+    }
+
+    #[test]
+    fn who_is_elsewhere_is_known_once_seen() {
+        let mut report = report();
+        let of = |report: &Report| Asked::of("container/web", "pod/shop/far:80", report);
+        assert!(of(&report).unwrap_err().contains("nobody here"));
+        let flow = made_up::flow(("container/web", "10.0.0.2"), ("pod/shop/far", "10.9.0.2"), 80);
+        report.flows = vec![Arc::new(flow.clone())];
+        let asked = of(&report).unwrap();
+        assert!(asked.means(&flow) && asked.port == Some(80));
     }
 
     #[test]

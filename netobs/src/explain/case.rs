@@ -220,18 +220,47 @@ impl<'a> Case<'a> {
         !switched && !one_bridge
     }
 
+    /// Whether it is the answer that does not arrive. Who sends again is not heard; who sends its SYN again although
+    /// there is an answer does not hear that.
+    fn is_answer_lost(&self) -> bool {
+        let again = self.evidence(EvidenceKind::Retransmit).and_then(|one| one.detail.as_deref());
+        let has = |kind| self.evidence(kind).is_some();
+        let unheard =
+            has(EvidenceKind::SynRetransmit) && has(EvidenceKind::SynAck) && !has(EvidenceKind::Handshake);
+        self.verdict == Verdict::OneWay && (again != Some("forward") || unheard)
+    }
+
+    /// The last hop that saw what does not arrive. Where only some of it gets on, that is the hop at which the rest
+    /// was seen last.
+    pub(super) fn lost_at(&self) -> Option<&'a HopRow> {
+        let direction = if self.is_answer_lost() { HopDirection::Reply } else { HopDirection::Forward };
+        self.loses(direction).or_else(|| self.last_of(direction))
+    }
+
+    fn loses(&self, direction: HopDirection) -> Option<&'a HopRow> {
+        let flow = self.flow.filter(|_| self.verdict == Verdict::OneWay)?;
+        let lossy = flow.hops.iter().filter(|hop| hop.direction == direction && hop.lost_segments > Some(0));
+        lossy.max_by_key(|hop| hop.lost_segments)
+    }
+
     /// Where packets were seen last: for what was dropped, before the drop; where the answer does not arrive, the
     /// answer's.
     pub(super) fn last_hop(&self) -> Option<DropHop> {
         let by_drop = self.drops.iter().find_map(|one| one.last_hop.clone());
-        let by_flow = || {
-            // Who sends again is not heard.
-            let again = self.evidence(EvidenceKind::Retransmit).and_then(|one| one.detail.as_deref());
-            let back = self.verdict == Verdict::OneWay && again != Some("forward");
-            let hop = self.last_of(if back { HopDirection::Reply } else { HopDirection::Forward })?;
-            Some(DropHop { interface: hop.interface.clone(), hook: hop.hook, role: hop.role })
-        };
+        let by_flow = || self.lost_at().map(place);
         if self.verdict == Verdict::Dropped { by_drop.or_else(by_flow) } else { by_flow().or(by_drop) }
+    }
+
+    /// Where they should have been seen next, if that is known.
+    pub(super) fn expected_next_hop(&self) -> Option<DropHop> {
+        let by_drop = || self.drops.iter().find_map(|one| one.expected_next_hop.clone());
+        let after = || {
+            let at = self.lost_at().filter(|hop| hop.lost_segments > Some(0))?;
+            let mut hops = self.flow?.hops.iter().filter(|hop| hop.direction == at.direction);
+            hops.find(|hop| *hop == at)?;
+            hops.next().map(place)
+        };
+        by_drop().or_else(after)
     }
 
     /// The host's interface that the source's packets come in by: its own, and its bridge where it is a port.
@@ -281,6 +310,10 @@ impl<'a> Case<'a> {
             && self.asks_the_hosts_routes()
             && self.destination().is_some_and(|one| !self.stacks.host.facts.is_local(one))
     }
+}
+
+fn place(hop: &HopRow) -> DropHop {
+    DropHop { interface: hop.interface.clone(), hook: hop.hook, role: hop.role }
 }
 
 #[cfg(test)]

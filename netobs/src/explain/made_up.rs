@@ -1,6 +1,8 @@
 //! Small worlds for tests: a web server's container that asks a database's, on one bridge or across two, or somebody
 //! outside; and what may go wrong with it.
 
+pub(super) mod overlay;
+
 use std::{net::IpAddr, sync::Arc};
 
 use super::{Asked, Stacks, explain};
@@ -101,6 +103,7 @@ pub(super) struct World {
     pub(super) destination: Stack,
     pub(super) flow: FlowRow,
     drops: Vec<DropRow>,
+    from: &'static str,
     asked: &'static str,
 }
 
@@ -172,6 +175,7 @@ impl World {
             destination: Stack { inode: 2, ..Stack::default() },
             flow: flow(("container/web", "10.1.0.2"), destination, 80),
             drops: Vec::new(),
+            from: "container/web",
             asked: "container/db:80",
         }
     }
@@ -230,6 +234,7 @@ impl World {
         let role = |name: &str| match name {
             _ if name.starts_with("br") => RoleName::Bridge,
             _ if name.starts_with("up") => RoleName::Uplink,
+            _ if name.starts_with("vx") => RoleName::Overlay,
             _ => RoleName::Veth,
         };
         let there = forward
@@ -359,7 +364,7 @@ impl World {
         let asked = self.asked.strip_prefix("container/").filter(|_| self.endpoints.len() < 2);
         let address = self.flow.destination.address.to_string();
         let destination = if asked.is_some() { address.as_str() } else { self.asked };
-        let asked = Asked::of("container/web", destination, &report.endpoints).unwrap();
+        let asked = Asked::of(self.from, destination, &report).unwrap();
         let stacks =
             Stacks { host: &self.host, source: self.source.as_ref(), destination: Some(&self.destination) };
         explain(&asked, &report, stacks)

@@ -32,7 +32,7 @@ pub fn explain(asked: &Asked, report: &Report, stacks: Stacks<'_>) -> Explanatio
         path: seen.map(|flow| flow.path),
         verdict: case.verdict,
         last_hop: case.last_hop(),
-        expected_next_hop: case.drops.iter().find_map(|one| one.expected_next_hop.clone()),
+        expected_next_hop: case.expected_next_hop(),
         evidence: evidence(&case),
         causes: cause::ranked(&case),
         hops: seen.map(|flow| flow.hops.clone()).unwrap_or_default(),

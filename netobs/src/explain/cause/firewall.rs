@@ -3,14 +3,13 @@
 //! What the kernel says of a dropped packet is that a rule did it, not which. The rules are asked with the packet as it
 //! was where it was dropped, and whose counter took packets is told beside it.
 
-use super::{Case, Words, cause, packets, places, places::Seen};
+use super::{Case, Words, cause, packets, places, places::Seen, underlay};
 use crate::{
     host::facts::{
-        LinkKind,
         firewall::{Answer, End, Ended, Firewall, Layer, PacketState, Place, Rule, Step, family},
         stack::Stack,
     },
-    report::{Cause, CauseName, Confidence, DropRow, EvidenceKind, Path, ProtocolName},
+    report::{Cause, CauseName, Confidence, DropRow, EvidenceKind, ProtocolName},
 };
 
 /// What the kernel says of a packet that a rule drops, or rejects.
@@ -19,7 +18,7 @@ const REASON: &str = "netfilter_drop";
 pub(super) fn find(case: &Case<'_>) -> Option<Cause> {
     let (drop, of_underlay) = match case.dropped(&[REASON]) {
         Some(drop) => (drop, false),
-        None => (underlay(case)?, true),
+        None => (underlay::dropped(case, REASON)?, true),
     };
     let inside = drop.inside.is_some();
     let stack = if inside { stack_of(case, drop)? } else { case.stacks.host };
@@ -139,31 +138,14 @@ fn configured(rules: &Firewall<'_>, keeper: &Ended<'_>, drop: &DropRow, name: Ca
 
 fn observed(case: &Case<'_>, drop: &DropRow, of_underlay: bool) -> String {
     let what = if of_underlay {
-        format!("{} to {}, which carry others,", packets(drop.packets), drop.destination.address)
+        let (from, to) = (drop.source.address, drop.destination.address);
+        format!("{} from {from} to {to}, which carry others,", packets(drop.packets))
     } else {
         packets(drop.packets)
     };
     let told =
         if case.evidence(EvidenceKind::IcmpError).is_some() { ", and the sender was told" } else { "" };
     format!("{what} dropped by a rule ({REASON}){told}")
-}
-
-/// What carries the pair's packets to another node, where a rule drops that.
-fn underlay<'a>(case: &Case<'a>) -> Option<&'a DropRow> {
-    let flow = case.flow.filter(|flow| flow.path == Path::Overlay)?;
-    let port = case.stacks.host.facts.links.values().find_map(|link| match &link.kind {
-        LinkKind::Vxlan(vxlan) if flow.hops.iter().any(|hop| hop.ifindex == link.index) => Some(vxlan.port),
-        LinkKind::Geneve { port } if flow.hops.iter().any(|hop| hop.ifindex == link.index) => Some(*port),
-        _ => None,
-    })?;
-    let node = flow.overlay.as_ref().and_then(|one| one.outer_destination);
-    case.report.drops.iter().find(|one| {
-        one.protocol == ProtocolName::Udp
-            && one.destination.port == port
-            && *one.reason == *REASON
-            && node.is_none_or(|node| one.destination.address == node)
-            && case.is_fresh(one.last_seen)
-    })
 }
 
 fn stack_of<'a>(case: &Case<'a>, drop: &DropRow) -> Option<&'a Stack> {
@@ -212,9 +194,11 @@ fn is_without_endpoints(place: &Place<'_>) -> bool {
             |step: &Step| matches!(step, Step::Lookup { set, .. } if set.starts_with("no-endpoint-"));
         rule.steps.iter().any(is_map)
     };
+    let mut chains = place.via.iter().map(|rule| rule.chain.as_str()).chain([place.chain()]);
+    let asks = chains.any(|chain| chain.ends_with("endpoints-check"));
     comment.contains("has no endpoints")
         || comment.contains("has no local endpoints")
-        || place.table().name == "kube-proxy" && place.via.iter().copied().chain(place.rule).any(looks)
+        || place.table().name == "kube-proxy" && (asks || place.via.iter().copied().chain(place.rule).any(looks))
 }
 
 fn advice(name: CauseName, destination: &str, keeper: &Ended<'_>) -> String {

@@ -12,6 +12,7 @@ mod overlay_mtu;
 mod places;
 mod reverse_path;
 mod route;
+mod underlay;
 
 use std::sync::Arc;
 

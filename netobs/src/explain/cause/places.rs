@@ -50,7 +50,7 @@ pub(super) fn within(case: &Case<'_>, drop: &DropRow) -> Seen {
 /// The packet where the host dropped it; `of_underlay` where it carries others to another node.
 pub(super) fn on_host(case: &Case<'_>, drop: &DropRow, of_underlay: bool) -> Seen {
     let host = case.stacks.host;
-    let mut packet = packet(case, drop);
+    let mut packet = if of_underlay { carrier(drop) } else { packet(case, drop) };
     let (source, destination) = (drop.source.address, drop.destination.address);
     let [own_source, own_destination] = [source, destination].map(|address| host.facts.is_local(address));
     let kind = |address: IpAddr, own: bool| match own {
@@ -210,6 +210,15 @@ fn packet(case: &Case<'_>, drop: &DropRow) -> Packet {
         original: opened_to.filter(|opened| *opened != here),
         original_known: opened_to.is_some(),
         ..Packet::new(drop.source.address, drop.destination.address, 0)
+    }
+}
+
+/// What carries others goes to one port from many, in each direction: conntrack sees no answer to it.
+fn carrier(drop: &DropRow) -> Packet {
+    Packet {
+        state: PacketState::New,
+        destination_port: Some(drop.destination.port),
+        ..Packet::new(drop.source.address, drop.destination.address, Proto::UDP.0)
     }
 }
 

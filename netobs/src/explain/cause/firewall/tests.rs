@@ -280,3 +280,24 @@ fn a_service_without_endpoints_is_known_by_kube_proxys_map() {
     }
     assert_eq!(world.first().0, CauseName::ServiceWithoutEndpoints, "{:?}", world.causes());
 }
+
+#[test]
+fn kube_proxys_own_table_looks_for_endpoints_in_chains_of_its_own() {
+    for (check, first) in [
+        ("nodeport-endpoints-check", CauseName::ServiceWithoutEndpoints),
+        ("cluster-ips-check", CauseName::FirewallReject),
+    ] {
+        let mut world = World::routed();
+        let table = Table { family: family::IPV4, name: "kube-proxy".into() };
+        let goes = |chain: &str, to: &str| rule(&table, chain, vec![Step::Verdict(Does::Goto(to.into()))]);
+        let chains = vec![
+            chain(&table, "filter-forward", Some(FORWARD)),
+            chain(&table, check, None),
+            chain(&table, "reject-chain", None),
+        ];
+        let rejects = rule(&table, "reject-chain", vec![Step::Reject(Reject::TcpReset)]);
+        let rules = vec![goes("filter-forward", check), goes(check, "reject-chain"), rejects];
+        dropped_by(&mut world, chains, rules);
+        assert_eq!(world.first().0, first, "{check}");
+    }
+}
