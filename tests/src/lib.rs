@@ -12,6 +12,7 @@ pub mod counters;
 pub mod docker_site;
 pub mod dockerd;
 pub mod endpoint;
+pub mod explained;
 pub mod exposition;
 pub mod flows;
 pub mod hostile;

@@ -5,14 +5,14 @@ mod explain {
     pub(crate) mod rules;
 }
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use netobs_tests::{
     docker_site::{LONELY, PLAIN, WEB},
-    netns::Stack,
+    explained::{self, Expected, SOON, change},
     place::Place,
-    process::{Background, Finished, run_within, until},
+    process::{Finished, run_within},
     require::{DOCKER, TRAFFIC},
     site::{SERVER, UPLINK},
     stage::Stage,
@@ -47,7 +47,6 @@ fn main() -> ExitCode {
             case("what_is_published_is_dropped_behind_its_translation", rules::published),
             case("a_rule_of_the_bridge_itself", rules::frames),
             case("a_chain_of_a_network_policy_denies", rules::policy),
-            case("a_service_has_nobody_behind_it", rules::nobody_behind),
             case("a_question_about_nobody_says_what_to_do", wrong_questions),
             case("a_probe_is_followed_and_explained", probes),
             case("a_probe_that_cannot_be_sent_says_why", no_probes),
@@ -55,43 +54,9 @@ fn main() -> ExitCode {
     )
 }
 
-/// How soon after the attempt the cause must be named.
-const SOON: Duration = Duration::from_secs(10);
-
-/// What undoes a change, when dropped.
-struct Undo {
-    stack: Stack,
-    command: String,
-}
-
-impl Drop for Undo {
-    fn drop(&mut self) {
-        if let Err(error) = self.stack.run(&self.command) {
-            eprintln!("{error:#}");
-        }
-    }
-}
-
-fn change(stack: &Stack, command: &str, undo: &str) -> Result<Undo> {
-    stack.run(command)?;
-    Ok(Undo { stack: stack.clone(), command: undo.to_owned() })
-}
-
+/// Asks once.
 fn ask(stage: &Stage, source: &str, destination: &str) -> Result<(Finished, Value)> {
-    let done = stage.agent.client(&["explain", source, destination, "-o", "json"])?;
-    let answer = serde_json::from_str(&done.stdout)
-        .with_context(|| format!("{}: {:.300}{}", done.status, done.stdout, done.stderr))?;
-    Ok((done, answer))
-}
-
-/// What an explanation must say.
-struct Expected<'a> {
-    cause: &'a str,
-    verdicts: &'a [&'a str],
-    /// Of what was seen and of what is configured.
-    observed: &'a str,
-    configured: &'a str,
-    last_hop: Option<(&'a str, &'a str)>,
+    explained::ask(&stage.agent, source, destination)
 }
 
 /// Connects, and waits until the answer is as expected.
@@ -102,32 +67,7 @@ fn explained(
     to: &str,
     wanted: &Expected<'_>,
 ) -> Result<()> {
-    let log = traffic::log_in(stage.site.directory(), &format!("explain-{}", wanted.cause));
-    let knocking = Background::start(&mut from.traffic(&["tcp-connect", to])?, &log)?;
-    let found = until("the explanation", SOON, || {
-        let (done, answer) = ask(stage, ends[0], ends[1])?;
-        let first = &answer["causes"][0];
-        ensure!(first["cause"] == wanted.cause, "{answer:#}");
-        ensure!(done.status.code() == Some(1), "{}: {answer:#}", done.status);
-        ensure!(wanted.verdicts.iter().any(|one| answer["verdict"] == *one), "{answer:#}");
-        let says = |field: &str, words: &str| first[field].as_str().is_some_and(|text| text.contains(words));
-        ensure!(says("observed", wanted.observed) && says("configured", wanted.configured), "{answer:#}");
-        let hop = &answer["last_hop"];
-        match wanted.last_hop {
-            Some((interface, hook)) => {
-                ensure!(hop["interface"] == interface && hop["hook"] == hook, "{answer:#}");
-            }
-            None => ensure!(hop.is_null(), "{answer:#}"),
-        }
-        Ok(answer)
-    });
-    drop(knocking);
-    let answer = found?;
-    // What a person reads names it too, and the ticket has the way drawn.
-    let page = stage.agent.client(&["explain", ends[0], ends[1]])?.stdout;
-    ensure!(page.contains(&format!("1. {}", wanted.cause)), "{page}");
-    let ticket = stage.agent.client(&["explain", ends[0], ends[1], "-o", "markdown"])?.stdout;
-    ensure!(ticket.contains("```mermaid") != answer["last_hop"].is_null(), "{ticket}");
+    explained::explained(&stage.agent, (from, &["tcp-connect", to]), ends, wanted)?;
     Ok(())
 }
 
@@ -159,21 +99,7 @@ fn healthy(stage: &Stage) -> Result<()> {
         (stage.place(WEB)?, format!("container/{WEB}"), format!("{SERVER}:7101"), format!("{SERVER}:7101")),
     ] {
         run_within(&mut from.traffic(&["tcp-connect", &to, "--count", "1", "--bytes", "100"])?, SOON)?;
-        until("the proof", SOON, || {
-            let (done, answer) = ask(stage, &id, &destination)?;
-            ensure!(answer["verdict"] == "reachable" && done.status.success(), "{answer:#}");
-            let no_causes = answer["causes"].as_array().is_some_and(Vec::is_empty);
-            ensure!(no_causes, "{answer:#}");
-            let kinds: Vec<_> =
-                answer["evidence"].as_array().into_iter().flatten().map(|one| one["kind"].clone()).collect();
-            ensure!(
-                kinds.contains(&"syn_ack".into()) && kinds.contains(&"reply_packet".into()),
-                "{answer:#}"
-            );
-            Ok(())
-        })?;
-        let page = stage.agent.client(&["explain", &id, &destination])?.stdout;
-        ensure!(page.contains("No fault found"), "{page}");
+        explained::faultless(&stage.agent, &id, &destination)?;
     }
     drop(outside);
     Ok(())

@@ -7,7 +7,7 @@ mod calico;
 mod endpoints;
 mod flannel;
 pub mod judge;
-mod overlay;
+pub mod overlay;
 mod rules;
 pub mod talk;
 

@@ -9,6 +9,9 @@ use super::{
 };
 use crate::netns::Stack;
 
+/// The port of Flannel's packets between nodes, and of the kernel's own devices unless told otherwise.
+pub const PORT: u16 = 8_472;
+
 /// The hardware address of a node's device.
 fn mac(node: usize, device: &str) -> String {
     format!("02:71:00:00:0{node}:0{}", device.len())
@@ -27,7 +30,7 @@ pub(super) fn lead(node: &Stack, own: usize, between: Between) -> Result<()> {
     }
     for (device, local) in [("vx100", here.v4.to_string()), ("vx6", here.v6.to_string())] {
         node.batch(&format!(
-            "link add {device} address {} type vxlan id 100 dstport 4789 local {local} dev {UPLINK} nolearning\n\
+            "link add {device} address {} type vxlan id 100 dstport {PORT} local {local} dev {UPLINK} nolearning\n\
              link set {device} up\n",
             mac(own, device)
         ))?;

@@ -6,8 +6,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-/// The port of VXLAN (RFC 7348).
-const VXLAN: u16 = 4_789;
+/// The port of VXLAN (RFC 7348), and the one that Linux and Flannel use.
+const VXLAN: [u16; 2] = [4_789, 8_472];
 
 /// Sender, receiver and protocol of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,7 +43,7 @@ pub struct Frame {
 #[must_use]
 pub fn read(bytes: &[u8]) -> Option<Frame> {
     let plain = packet(bytes)?;
-    let is_vxlan = plain.tuple.protocol == 17 && plain.tuple.destination.port() == VXLAN;
+    let is_vxlan = plain.tuple.protocol == 17 && VXLAN.contains(&plain.tuple.destination.port());
     if let Some((head, inside)) = plain.payload.split_at_checked(8).filter(|_| is_vxlan) {
         let vni = u32::from_be_bytes([0, head[4], head[5], head[6]]);
         return Some(Frame { outer: Some((plain.tuple, vni)), ..packet(inside)? });

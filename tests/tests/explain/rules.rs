@@ -3,31 +3,24 @@
 use anyhow::{Context, Result, ensure};
 use netobs_tests::{
     docker_site::{LONELY, WEB},
-    endpoint, netns,
+    endpoint,
+    explained::{self, Expected, Undo, change},
+    netns,
     place::Place,
-    process,
     site::{NODE, UPLINK},
     stage::Stage,
 };
 
-use crate::{Expected, Undo, ask, bridge_of, change, explained, lonely, web};
+use crate::{ask, bridge_of, explained as explains, lonely, web};
 
 /// A rule at the head of a chain, while the value lives.
 fn rule(stage: &Stage, table: &str, chain: &str, rule: &str) -> Result<Undo> {
-    let node = stage.site.site.node();
-    change(
-        &node,
-        &format!("iptables -w -t {table} -I {chain} {rule}"),
-        &format!("iptables -w -t {table} -D {chain} {rule}"),
-    )
+    explained::rule(&stage.site.site.node(), table, chain, rule)
 }
 
 /// The packets a rule of a chain has taken, by a word that stands in it.
 fn taken(stage: &Stage, chain: &str, word: &str) -> Result<u64> {
-    let text = stage.site.site.node().run(&format!("iptables -w -nvxL {chain}"))?;
-    let line =
-        text.lines().find(|line| line.contains(word)).with_context(|| format!("no {word} in {text}"))?;
-    line.split_whitespace().next().context("no counter")?.parse().context("no number")
+    explained::taken(&stage.site.site.node(), chain, word)
 }
 
 pub(crate) fn isolated(stage: &Stage) -> Result<()> {
@@ -40,7 +33,7 @@ pub(crate) fn isolated(stage: &Stage) -> Result<()> {
         configured: "DOCKER-ISOLATION-STAGE-2",
         last_hop: Some((&bridge, "ingress")),
     };
-    explained(stage, &stage.place(LONELY)?, [&lonely(), &web(7210)], &format!("{address}:7210"), &expected)
+    explains(stage, &stage.place(LONELY)?, [&lonely(), &web(7210)], &format!("{address}:7210"), &expected)
 }
 
 pub(crate) fn rejected(stage: &Stage) -> Result<()> {
@@ -55,7 +48,7 @@ pub(crate) fn rejected(stage: &Stage) -> Result<()> {
         configured: "-j REJECT --reject-with icmp-admin-prohibited",
         last_hop: Some((&bridge, "ingress")),
     };
-    explained(stage, &stage.place(LONELY)?, [&lonely(), &web(7211)], &format!("{address}:7211"), &expected)?;
+    explains(stage, &stage.place(LONELY)?, [&lonely(), &web(7211)], &format!("{address}:7211"), &expected)?;
     ensure!(taken(stage, "DOCKER-USER", "7211")? > 0);
     Ok(())
 }
@@ -70,14 +63,14 @@ pub(crate) fn kept_in(stage: &Stage) -> Result<()> {
         configured: "chain OUTPUT",
         last_hop: None,
     };
-    explained(stage, &stage.node(), ["host", &web(7212)], &format!("{address}:7212"), &expected)
+    explains(stage, &stage.node(), ["host", &web(7212)], &format!("{address}:7212"), &expected)
 }
 
 /// What Docker's policy does to the bridge of somebody else's machines.
 pub(crate) fn bridged(stage: &Stage) -> Result<()> {
     let node = stage.site.site.node();
     endpoint::bridge(&node, "vmbr0", "10.79.0.1/24")?;
-    let _bridge = Undo { stack: node.clone(), command: "ip link del vmbr0".into() };
+    let _bridge = Undo::new(&node, "ip link del vmbr0");
     let [one, other] = [("vm1", "10.79.0.2/24"), ("vm2", "10.79.0.3/24")].map(|(name, address)| {
         let space = netns::unique(name);
         endpoint::on_bridge(&node, &space, name, "vmbr0", address, None)
@@ -99,7 +92,7 @@ pub(crate) fn bridged(stage: &Stage) -> Result<()> {
         last_hop: Some(("vm1", "ingress")),
     };
     let from = Place::Stack(one.stack());
-    explained(stage, &from, ["10.79.0.2", "10.79.0.3:7213"], "10.79.0.3:7213", &expected)?;
+    explains(stage, &from, ["10.79.0.2", "10.79.0.3:7213"], "10.79.0.3:7213", &expected)?;
     drop(other);
     Ok(())
 }
@@ -128,7 +121,7 @@ pub(crate) fn published(stage: &Stage) -> Result<()> {
         last_hop: Some((UPLINK, "ingress")),
     };
     let to = format!("{NODE}:7216");
-    explained(stage, &stage.outside(), ["external", &web(7216)], &to, &expected)
+    explains(stage, &stage.outside(), ["external", &web(7216)], &to, &expected)
 }
 
 /// A rule of the bridge itself, and a policy for routed packets that is not asked.
@@ -154,7 +147,7 @@ pub(crate) fn frames(stage: &Stage) -> Result<()> {
         last_hop: Some((&web_port, "ingress")),
     };
     let asked = ["container/web", "container/plain:7217"];
-    explained(stage, &stage.place(WEB)?, asked, &format!("{plain}:7217"), &expected)
+    explains(stage, &stage.place(WEB)?, asked, &format!("{plain}:7217"), &expected)
 }
 
 pub(crate) fn policy(stage: &Stage) -> Result<()> {
@@ -176,35 +169,11 @@ pub(crate) fn policy(stage: &Stage) -> Result<()> {
         configured: "FORWARD → KUBE-POD-FW-WEB",
         last_hop: Some((&bridge, "ingress")),
     };
-    explained(stage, &stage.place(LONELY)?, [&lonely(), &web(7214)], &format!("{address}:7214"), &expected)?;
+    explains(stage, &stage.place(LONELY)?, [&lonely(), &web(7214)], &format!("{address}:7214"), &expected)?;
     // The counter that is named is the rule's.
     let count = taken(stage, "KUBE-POD-FW-WEB", "DROP")?;
     let (_, answer) = ask(stage, &lonely(), &web(7214))?;
     let configured = answer["causes"][0]["configured"].as_str().context("nothing configured")?;
     ensure!(configured.contains(&format!("took {count} packet")), "{configured}, and the rule has {count}");
     Ok(())
-}
-
-pub(crate) fn nobody_behind(stage: &Stage) -> Result<()> {
-    let comment = "default/api:http has no endpoints";
-    let words = format!(
-        "-p tcp -m addrtype --dst-type LOCAL -m tcp --dport 30099 -m comment --comment \"{comment}\" -j REJECT"
-    );
-    let node = stage.site.site.node();
-    // By a shell, for the words of the comment are one.
-    let run = |flag: &str| {
-        process::run(&mut node.command("sh", ["-c", &format!("iptables -w {flag} INPUT {words}")]))
-    };
-    run("-I")?;
-    let expected = Expected {
-        cause: "service_without_endpoints",
-        verdicts: &["refused", "unreachable", "dropped"],
-        observed: "netfilter_drop",
-        configured: comment,
-        last_hop: Some((UPLINK, "ingress")),
-    };
-    let to = format!("{NODE}:30099");
-    let done = explained(stage, &stage.outside(), ["external", &to], &to, &expected);
-    run("-D")?;
-    done
 }
