@@ -81,6 +81,7 @@ fn main() -> ExitCode {
             case("everybody_is_listed_once_as_they_are", everybody_is_listed as Check),
             case("every_communication_has_both_names", communications::have_both_names),
             case("the_matrix_has_all_ten_communications", matrix::has_all_ten),
+            case("no_fault_is_claimed_in_any_of_the_ten", matrix::has_no_fault),
             case("a_refusal_is_in_the_matrix_for_its_pair", matrix::has_a_refusal),
             case("while_dockerd_is_away_names_stay", while_dockerd_is_away),
         ],

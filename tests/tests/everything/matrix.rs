@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use netobs_tests::{
     docker_site::{PLAIN, WEB},
+    explained,
     matrix::{self, Cell},
     process::until,
     traffic,
@@ -54,6 +55,27 @@ pub(crate) fn has_all_ten(scene: &Scene) -> Result<()> {
     })?;
     filtered(scene, &cells)?;
     printed(scene, &cells)
+}
+
+/// Nothing was injected: nobody is blamed, whatever is configured, and the proof is shown.
+pub(crate) fn has_no_fault(scene: &Scene) -> Result<()> {
+    let sent = communications::happen(scene, &scene.site())?;
+    for (what, keys) in TEN {
+        for key in keys {
+            ensure!(sent.iter().any(|one| one.key() == *key), "{what}: nobody did {key:?}");
+        }
+    }
+    for Sent { source, target, destination, .. } in &sent {
+        let port = target.rsplit(':').next().unwrap_or_default();
+        // Who asks for a published port knows the node's address.
+        let by_name = format!("{destination}:{port}");
+        let to = if *destination == "container/published" { target } else { &by_name };
+        let answer = explained::faultless(&scene.agent, source, to)
+            .with_context(|| format!("{source} → {destination} at {target}"))?;
+        let ends = [&answer["source"], &answer["destination"]].map(|side| side["endpoint"].as_str());
+        ensure!(ends == [Some(*source), Some(*destination)], "{source} → {destination}: {answer:#}");
+    }
+    Ok(())
 }
 
 /// Who must be in which cell.
