@@ -260,7 +260,7 @@ impl<'a> Case<'a> {
             hops.find(|hop| *hop == at)?;
             hops.next().map(place)
         };
-        by_drop().or_else(after)
+        after().or_else(by_drop)
     }
 
     /// The host's interface that the source's packets come in by: its own, and its bridge where it is a port.

@@ -1,5 +1,7 @@
 //! What becomes of packets between pods of two nodes when those that carry them are dropped, or do not fit.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, Result, ensure};
 use netobs_tests::{
     cluster::{
@@ -8,7 +10,7 @@ use netobs_tests::{
         overlay,
     },
     explained::{self, Expected, change, explained, rule},
-    process::{SHORT, run_within},
+    process::{Background, SHORT, run_within},
     traffic,
 };
 use serde_json::Value;
@@ -65,9 +67,29 @@ pub(crate) fn too_large_below(scene: &Scene) -> Result<()> {
                      outer packets may not be cut (df set)",
         last_hop: Some((DEVICE, "egress")),
     };
+    // Over IPv6 nothing is cut, whatever the device is set to, and the host forwards no more than has once passed.
+    let _told = change(
+        &node,
+        "ip6tables -w -I OUTPUT -p icmpv6 --icmpv6-type packet-too-big -j DROP",
+        "ip6tables -w -D OUTPUT -p icmpv6 --icmpv6-type packet-too-big -j DROP",
+    )?;
+    let to = SocketAddr::new(scene.cluster.address("c", Family::V6)?, 7_406).to_string();
+    let _server = traffic::tcp_server(&scene.cluster.place("c")?, "[::]:7406")?;
+    let log = tempfile::NamedTempFile::new()?;
+    let words = ["tcp-connect", &to, "--bytes", "50000"];
+    let meanwhile = Background::start(&mut scene.cluster.place("a")?.traffic(&words)?, log.path())?;
     let answer = asked(scene, 1, (PORT, "50000"), &expected)?;
     ensure!(answer["causes"][0]["confidence"] == "certain", "{answer:#}");
     ensure!(answer["expected_next_hop"]["interface"] == UPLINK, "{answer:#}");
+    let expected = Expected {
+        observed: "segments went into vx6 and did not leave by eth0, where",
+        configured: "vx6 has an MTU of 1430, which with 70 bytes around it does not fit the 1400 of eth0; \
+                     outer packets are not cut (IPv6)",
+        last_hop: Some(("br0", "ingress")),
+        ..expected
+    };
+    explained::told(&scene.agents[0], [A, &to], &expected)?;
+    drop(meanwhile);
     Ok(())
 }
 
