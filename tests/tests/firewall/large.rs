@@ -36,12 +36,12 @@ pub(crate) fn are_read(scene: &Scene) -> Result<()> {
     listed::by_nft(scene)
 }
 
-/// A hundred conditions of two kilobytes each are more than the largest piece the kernel makes of a dump, for anybody:
+/// As many conditions of two kilobytes as one rule can have are more than the largest piece the kernel makes of a dump, for anybody:
 /// what it does not tell is counted.
 pub(crate) fn are_missed(scene: &Scene) -> Result<()> {
     let node = scene.node();
     load(&node, "")?;
-    let conditions = "-m u32 --u32 0=1 ".repeat(40);
+    let conditions = "-m u32 --u32 0=1 ".repeat(31);
     node.run("iptables -N FAT")?;
     node.run(&format!("iptables -A FAT {conditions}"))?;
     node.run("iptables -A INPUT -p udp -j DROP")?;

@@ -71,10 +71,15 @@ pub fn chain(message: Message<'_>) -> Result<Option<Chain>, Malformed> {
     Ok(Some(Chain { table, name: name.ok_or(Malformed)?, kind, hook, drops, counter }))
 }
 
-/// `NFTA_CHAIN_USE` of a chain's message: how many rules are in it, and lead to it.
+/// How many rules are in a chain, and lead to it, by its message (`NFTA_CHAIN_USE`). A chain that stands in a rule is
+/// held by that one twice.
 #[must_use]
 pub fn uses(message: Message<'_>) -> u32 {
-    split(message.payload).ok().and_then(|(_, body)| number(body, 6)).unwrap_or_default()
+    /// `NFT_CHAIN_BINDING`, of `NFTA_CHAIN_FLAGS`.
+    const STANDS_IN_RULE: u32 = 4;
+    let Ok((_, body)) = split(message.payload) else { return 0 };
+    let held = number(body, 10).unwrap_or_default() & STANDS_IN_RULE != 0;
+    number(body, 6).unwrap_or_default().saturating_sub(held.into())
 }
 
 fn hook_of(value: &[u8]) -> Option<(u32, i32)> {
