@@ -198,7 +198,8 @@ fn is_without_endpoints(place: &Place<'_>) -> bool {
     let asks = chains.any(|chain| chain.ends_with("endpoints-check"));
     comment.contains("has no endpoints")
         || comment.contains("has no local endpoints")
-        || place.table().name == "kube-proxy" && (asks || place.via.iter().copied().chain(place.rule).any(looks))
+        || place.table().name == "kube-proxy"
+            && (asks || place.via.iter().copied().chain(place.rule).any(looks))
 }
 
 fn advice(name: CauseName, destination: &str, keeper: &Ended<'_>) -> String {

@@ -6,8 +6,12 @@
 
 mod matches;
 mod registers;
+mod unknown;
 
-use self::registers::Registers;
+use self::{
+    registers::Registers,
+    unknown::{Unknown, unknown_step, unknown_target},
+};
 use super::{
     Firewall, Hook, Layer, NatRange, PacketState, Port, Range, Reject, Rule, Step, Target, Value, Verdict,
     bits::{self, Bits, Word},
@@ -66,35 +70,6 @@ impl At {
             Some(false) => Some(state.packet.state),
             None => None,
         }
-    }
-}
-
-/// What names by a step that is not followed further mean for a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unknown {
-    /// It changes nothing about whether the rule goes on.
-    Idle,
-    /// Nothing after it is looked at.
-    Ends,
-    /// It may be a condition.
-    Open,
-}
-
-fn unknown_step(name: &str) -> Unknown {
-    match name {
-        "last" | "flow_offload" | "dup" => Unknown::Idle,
-        "queue" | "tproxy" | "synproxy" | "fwd" => Unknown::Ends,
-        _ => Unknown::Open,
-    }
-}
-
-/// Targets that let the packet go on, whatever they do to it (net/netfilter/xt_*.c: `XT_CONTINUE`).
-fn unknown_target(name: &str) -> Unknown {
-    match name {
-        "NFLOG" | "TCPMSS" | "CHECKSUM" | "TTL" | "HL" | "DSCP" | "TOS" | "ECN" | "CLASSIFY" | "SET"
-        | "TEE" | "AUDIT" | "CONNSECMARK" | "SECMARK" | "RATEEST" | "LED" | "IDLETIMER" | "TCPOPTSTRIP"
-        | "TRACE" | "SNPT" | "DNPT" => Unknown::Idle,
-        _ => Unknown::Ends,
     }
 }
 
