@@ -9,7 +9,7 @@ use crate::{
         firewall::{Answer, End, Ended, Firewall, Layer, PacketState, Place, Rule, Step, family},
         stack::Stack,
     },
-    report::{Cause, CauseName, Confidence, DropRow, EvidenceKind, ProtocolName},
+    report::{Cause, CauseName, Confidence, DropRow, EvidenceKind},
 };
 
 /// What the kernel says of a packet that a rule drops, or rejects.

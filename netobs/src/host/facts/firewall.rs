@@ -26,7 +26,7 @@ pub use self::{
     index::Firewall,
     packet::{AddressKind, Device, Hook, Layer, Mark, Packet, PacketState, Port},
     pass::{Answer, End, Ended, Place, Translation},
-    set::{Element, Order, Set, Value},
+    set::{Element, Set, Value},
     step::{Reject, Step, Verdict, connection, family, fib, meta, operator, payload},
     translates::Origin,
 };

@@ -63,7 +63,7 @@ mod tests {
         };
         let map = Set { table: table(), elements: vec![element], ..Set::default() };
         let rules = [jump("a"), jump("a"), made_up::rule(&table(), "b", vec![])];
-        assert!(is_whole(&[counted("a", 2), counted("b", 4)], &rules, &[map.clone()]));
+        assert!(is_whole(&[counted("a", 2), counted("b", 4)], &rules, std::slice::from_ref(&map)));
         assert!(!is_whole(&[counted("a", 2), counted("b", 4)], &rules, &[]), "an element is missing");
         assert!(!is_whole(&[counted("a", 3), counted("b", 4)], &rules, &[map]), "a rule is missing");
         assert!(is_whole(&[counted("empty", 0)], &[], &[]));

@@ -271,7 +271,6 @@ fn a_service_without_endpoints_is_known_by_kube_proxys_map() {
         data_type: Some(u32::MAX),
         fields: Vec::new(),
         elements: vec![element],
-        order: Default::default(),
         complete: true,
     };
     let chains = vec![base, chain(&table, "reject-chain", None)];

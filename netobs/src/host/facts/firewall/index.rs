@@ -2,7 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::{Chain, Rule, Ruleset, Set, Table};
+use super::{
+    Chain, Rule, Ruleset, Set, Table,
+    bits::Bits,
+    set::{Found, Sorted},
+};
 
 /// By table, and by name within it.
 type ByName<'a, T> = HashMap<&'a Table, HashMap<&'a str, T>>;
@@ -12,7 +16,7 @@ type ByName<'a, T> = HashMap<&'a Table, HashMap<&'a str, T>>;
 pub struct Firewall<'a> {
     pub(super) ruleset: &'a Ruleset,
     rules: ByName<'a, Vec<&'a Rule>>,
-    sets: ByName<'a, &'a Set>,
+    sets: ByName<'a, (&'a Set, Sorted)>,
     pub(super) counted: bool,
 }
 
@@ -24,9 +28,9 @@ impl<'a> Firewall<'a> {
         for rule in &ruleset.rules {
             rules.entry(&rule.table).or_default().entry(rule.chain.as_str()).or_default().push(rule);
         }
-        let mut sets: ByName<'a, &Set> = HashMap::new();
+        let mut sets: ByName<'a, (&'a Set, Sorted)> = HashMap::new();
         for set in &ruleset.sets {
-            sets.entry(&set.table).or_default().insert(set.name.as_str(), set);
+            sets.entry(&set.table).or_default().insert(set.name.as_str(), (set, Sorted::new(&set.elements)));
         }
         Self { ruleset, rules, sets, counted: false }
     }
@@ -53,7 +57,13 @@ impl<'a> Firewall<'a> {
     /// A set of a table.
     #[must_use]
     pub fn set(&self, table: &Table, name: &str) -> Option<&'a Set> {
-        self.sets.get(table)?.get(name).copied()
+        Some(self.sets.get(table)?.get(name)?.0)
+    }
+
+    /// Looks into a set of a table for a key; none where there is no such set.
+    pub(super) fn find(&self, table: &Table, set: &str, key: &[Bits]) -> Option<Found<'a>> {
+        let (set, sorted) = self.sets.get(table)?.get(set)?;
+        Some(set.find(sorted, key))
     }
 
     /// A chain of a table.

@@ -411,14 +411,11 @@ impl<'a> Look<'_, 'a> {
     }
 
     fn lookup(&mut self, of: u32, set: &str, to: Option<u32>, absent: bool) -> Went<'a> {
-        let set = self.firewall.set(&self.rule.table, set);
-        let found = match set {
-            Some(set) => {
-                let length = usize::try_from(set.key_length).unwrap_or(usize::MAX).min(registers::SIZE);
-                set.find(&self.registers.read(of, length))
-            }
-            None => Found::Maybe(Vec::new()),
-        };
+        let table = &self.rule.table;
+        let length = self.firewall.set(table, set).map_or(0, |set| set.key_length);
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(registers::SIZE);
+        let key = self.registers.read(of, length);
+        let found = self.firewall.find(table, set, &key).unwrap_or_else(|| Found::Maybe(Vec::new()));
         let Some(to) = to else {
             let holds = match found {
                 Found::Yes(_) => Some(!absent),

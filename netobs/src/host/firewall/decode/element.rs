@@ -5,7 +5,7 @@ use super::{
     step::verdict,
 };
 use crate::host::{
-    facts::firewall::{Element, Order, Set, Table, Value},
+    facts::firewall::{Element, Set, Table, Value},
     netlink::Message,
 };
 
@@ -38,7 +38,6 @@ pub fn set(message: Message<'_>) -> Result<Option<Set>, Malformed> {
         fields: of_kind(body, 9).and_then(|desc| of_kind(desc, 2)).map(fields).unwrap_or_default(),
         elements: Vec::new(),
         complete: false,
-        order: Order::default(),
     }))
 }
 
