@@ -85,11 +85,12 @@ struct Held {
 }
 
 impl Held {
-    /// Tables that hold more than `before`, and more than a few, with by how much.
-    fn grown(&self, before: &Self) -> Vec<(&str, i128)> {
+    /// Tables that hold more than `before`, and more than a few, with by how much; of the short form, but those of flows.
+    fn grown(&self, before: &Self, is_whole: bool) -> Vec<(&str, i128)> {
         let earlier = |table: &str| before.entries.get(table).copied().unwrap_or(0);
         let grown = self.entries.iter().map(|(table, now)| (table.as_str(), now - earlier(table)));
-        grown.filter(|(_, more)| *more > FEW).collect()
+        let counts = |table: &str| is_whole || !OF_FLOWS.contains(&table);
+        grown.filter(|(table, more)| *more > FEW && counts(table)).collect()
     }
 }
 
@@ -112,16 +113,12 @@ fn churn(scene: &Scene) -> Result<()> {
     let seen = self::attempts(scene)? - attempts;
     come_and_go(scene, pairs)?;
     let deadline = Instant::now() + if is_whole { AT_LATEST } else { SETTLED };
-    let grown = |after: &Held| {
-        let counts = |table: &str| is_whole || !OF_FLOWS.contains(&table);
-        after.grown(&before).into_iter().filter(|(table, _)| counts(table)).collect::<Vec<_>>()
-    };
     loop {
         let after = held(scene)?;
         let left = [
             after.descriptors > before.descriptors,
             after.links > before.links,
-            !grown(&after).is_empty(),
+            !after.grown(&before, is_whole).is_empty(),
             after.memory > before.memory + MEMORY,
         ];
         if left == [false; 4] {
@@ -133,7 +130,7 @@ fn churn(scene: &Scene) -> Result<()> {
         ensure!(
             Instant::now() < deadline,
             "left behind: before {before:?}, after {after:?}, grown {:?}",
-            grown(&after)
+            after.grown(&before, is_whole)
         );
         thread::sleep(Duration::from_secs(2));
     }
