@@ -58,7 +58,7 @@ impl Inside {
     fn is_stale(&self, led: Option<&BTreeSet<u32>>, now: Instant) -> bool {
         let is_bare = self.facts.as_ref().is_some_and(|facts| facts.links.len() <= 1);
         let lasts = match &self.facts {
-            Some(facts) if is_unaddressed(facts) => ((self.read - self.since) / 2).min(INSIDE_LASTS),
+            Some(facts) if is_unaddressed(facts) => (self.read - self.since).min(INSIDE_LASTS),
             _ => INSIDE_LASTS,
         };
         is_bare || now - self.read >= lasts || led.unwrap_or(&BTreeSet::new()) != &self.led
@@ -274,7 +274,7 @@ mod tests {
                 looks.push(second);
             }
         }
-        assert_eq!(looks, [0, 1, 2, 3, 5, 8, 12, 18, 27, 41, 62, 92]);
+        assert_eq!(looks, [0, 1, 2, 4, 8, 16, 32, 62, 92]);
         if let Some(facts) = &mut inside.facts {
             facts.addresses.push(address());
         }
