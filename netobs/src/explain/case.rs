@@ -110,6 +110,11 @@ impl<'a> Case<'a> {
         Self { asked, report, stacks, verdict, flow, drops }
     }
 
+    /// Whether something seen last then still says something.
+    pub(super) fn is_fresh(&self, last_seen: Timestamp) -> bool {
+        self.report.time.duration_since(last_seen) < BAD_FOR
+    }
+
     /// Whether something is wrong.
     pub(super) fn is_bad(&self) -> bool {
         !matches!(self.verdict, Verdict::Reachable | Verdict::Unknown)

@@ -66,10 +66,27 @@ impl Rules {
         if !before.began {
             return Vec::new();
         }
+        if ruleset.incomplete {
+            // What is missing need not be gone.
+            for (key, known) in before.lines {
+                if self.lines.len() < MOST_REMEMBERED {
+                    self.lines.entry(key).or_insert(known);
+                }
+            }
+            return vec![Change {
+                kind: EventKind::Firewall,
+                subject: "all tables".to_owned(),
+                before: None,
+                after: None,
+                detail: Some("announcements were lost, and not all rules could be read".to_owned()),
+            }];
+        }
         let mut policies = Vec::new();
         for chain in &self.base {
             policies.extend(policy(&firewall, before.base_chain(&chain.table, &chain.name), Some(chain)));
         }
+        let gone = before.base.iter().filter(|chain| self.base_chain(&chain.table, &chain.name).is_none());
+        policies.extend(gone.filter_map(|chain| policy(&firewall, Some(chain), None)));
         let moved = |from: &HashMap<(Table, u64), (String, Arc<str>)>, came| {
             let one = |((table, handle), (chain, line)): (&(Table, u64), &(String, Arc<str>))| Moved {
                 place: (table.clone(), chain.clone()),
@@ -200,7 +217,7 @@ fn line(firewall: &Firewall<'_>, rule: &Rule) -> Arc<str> {
     let bare = Rule { counter, ..rule.clone() };
     let line = firewall.line(&bare);
     let words = line.strip_suffix(&format!(" # handle {}", rule.handle)).unwrap_or(&line);
-    text::clean_to(words, LONGEST).into()
+    text::clean_to(&words.replace("counter packets 0 bytes 0", "counter"), LONGEST).into()
 }
 
 /// Another policy of a chain; a chain that comes or goes is told where it drops.
@@ -418,6 +435,12 @@ mod tests {
         let mut known = begun(vec![drop_to("10.0.0.3", 4), drop_to("10.0.0.5", 5)]);
         let rules = vec![drop_to("10.0.0.5", 7), drop_to("10.0.0.4", 8)];
         let all = Ruleset { chains: vec![forward(true)], rules, ..Ruleset::default() };
+        let part = Ruleset { incomplete: true, chains: vec![forward(false)], ..Ruleset::default() };
+        let told = known.heard(News::All(part));
+        assert!(
+            told.len() == 1 && words(&told[0]) == [None, None],
+            "what was not read is not gone: {told:?}"
+        );
         let told = known.heard(News::All(all));
         assert_eq!(told.len(), 2, "{told:?}");
         assert_eq!(words(&told[1]), [Some(LINE), Some("-A FORWARD -d 10.0.0.4/32 -j DROP")]);

@@ -16,7 +16,7 @@ use crate::{
         firewall::{AddressKind, Device, Hook, Layer, Packet, PacketState, Port},
         stack::Way,
     },
-    report::{DropRow, EvidenceKind, HookName, HopDirection, Nat, ProtocolName},
+    report::{DropRow, EvidenceKind, HookName, HopDirection, Nat, Path, ProtocolName},
 };
 
 /// Where a packet that was dropped was asked about.
@@ -44,6 +44,8 @@ pub(super) fn within(case: &Case<'_>, drop: &DropRow) -> Seen {
         return Seen::of(&packet, &[Hook::Output, Hook::Postrouting]);
     }
     packet.destination_kind = Some(AddressKind::Local);
+    // What the host translated is no translation in there.
+    (packet.original, packet.original_known) = (None, true);
     with_devices(Seen::of(&packet, &[Hook::Prerouting, Hook::Input]), &packet, &packet, (true, false))
 }
 
@@ -94,8 +96,10 @@ pub(super) fn on_host(case: &Case<'_>, drop: &DropRow, of_underlay: bool) -> See
         return with_devices(seen, &before, &packet, (true, false));
     }
     let hooks = [Hook::Prerouting, Hook::Forward, Hook::Postrouting];
+    let is_switched = case.flow.is_none_or(|flow| flow.path == Path::Bridge && flow.nat == Nat::None);
     if let (Some((_, Some(one))), Some((_, Some(other)))) = (from, to)
         && one.index == other.index
+        && is_switched
     {
         packet.outgoing = Some(device(one));
         packet.outgoing_port = port(to);

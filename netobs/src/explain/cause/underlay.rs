@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Case;
 use crate::{
     host::facts::{Link, LinkKind, Vxlan, stack::Way},
-    report::{DropRow, Path, ProtocolName},
+    report::{DropRow, Path, ProtocolName, Verdict},
 };
 
 /// The device of this host that the pair's packets were seen at.
@@ -52,6 +52,13 @@ fn told(case: &Case<'_>) -> Option<IpAddr> {
 /// the source sends, or else the answer.
 pub(super) fn dropped<'a>(case: &Case<'a>, reason: &str) -> Option<&'a DropRow> {
     let flow = case.flow.filter(|flow| flow.path == Path::Overlay)?;
+    // Who refuses was reached.
+    if !matches!(
+        case.verdict,
+        Verdict::Unanswered | Verdict::OneWay | Verdict::Dropped | Verdict::Unreachable | Verdict::Degraded
+    ) {
+        return None;
+    }
     let links = || case.stacks.host.facts.links.values();
     let carries = |port: u16| {
         links().any(|link| match &link.kind {
@@ -61,6 +68,10 @@ pub(super) fn dropped<'a>(case: &Case<'a>, reason: &str) -> Option<&'a DropRow> 
         })
     };
     let (here, there) = nodes(case);
+    // Of a pair whose nodes are not known it is not known what carries it.
+    if here.is_none() && there.is_none() {
+        return None;
+    }
     let is = |party: IpAddr, node: Option<IpAddr>| node.is_none_or(|node| node == party);
     let between = |one: &DropRow, (from, to): (Option<IpAddr>, Option<IpAddr>)| {
         one.protocol == ProtocolName::Udp
@@ -68,6 +79,7 @@ pub(super) fn dropped<'a>(case: &Case<'a>, reason: &str) -> Option<&'a DropRow> 
             && *one.reason == *reason
             && carries(one.destination.port)
             && one.last_seen >= flow.first_seen
+            && case.is_fresh(one.last_seen)
             && is(one.source.address, from)
             && is(one.destination.address, to)
     };

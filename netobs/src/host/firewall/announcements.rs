@@ -55,6 +55,11 @@ impl Announcements {
                 return Ok(News::All(remembered().await?));
             }
             if let Some(transaction) = self.ready.pop_front() {
+                if transaction.more > 0 {
+                    // What changed is found in what there is then.
+                    self.is_behind = true;
+                    continue;
+                }
                 return Ok(News::Changed(transaction));
             }
             match self.socket.receive().await? {

@@ -152,11 +152,12 @@ fn before_the_translation_the_packet_was_for_another_address() {
 
 #[test]
 fn what_may_have_been_dropped_before_is_not_certain() {
-    for of in [family::NETDEV, family::IPV4] {
+    let mystery = || vec![Step::Unknown("mystery".into())];
+    let firsts = [(family::NETDEV, to("10.2.0.3")), (family::NETDEV, mystery()), (family::IPV4, mystery())];
+    for (of, first) in firsts {
         let mut world = World::routed();
         let chains = vec![base("first", of, 0, -300), base("filter", family::IPV4, 2, 0)];
-        let mystery = vec![Step::Unknown("mystery".into())];
-        let rules = vec![taking(&chains[0].table, mystery, 2), taking(&chains[1].table, to("10.2.0.3"), 3)];
+        let rules = vec![taking(&chains[0].table, first, 2), taking(&chains[1].table, to("10.2.0.3"), 3)];
         dropped_by(&mut world, chains, rules);
         assert_eq!(world.first().1, Confidence::Likely, "family {of}");
     }

@@ -149,7 +149,8 @@ impl<'a> Firewall<'a> {
             let here = |table: &&Table| is_asked(table, hook, packet.is_ipv6());
             walk.answer.unseen = self.ruleset.legacy.iter().filter(here).collect();
         }
-        let mut on = Some((State::of(packet), true));
+        // Of which interfaces chains are is not read.
+        let mut on = Some((State::of(packet), layer != Layer::Device));
         for chain in self.base_chains(layer, hook, packet.is_ipv6()) {
             let Some((state, certain)) = on else { break };
             on = walk.base(chain, state, certain);
