@@ -16,7 +16,7 @@ use crate::{
         firewall::{AddressKind, Device, Hook, Layer, Packet, PacketState, Port},
         stack::Way,
     },
-    report::{DropRow, EvidenceKind, HookName, HopDirection, Nat, Path, ProtocolName},
+    report::{DropRow, EvidenceKind, HookName, HopDirection, Nat, ProtocolName, RoleName},
 };
 
 /// Where a packet that was dropped was asked about.
@@ -96,10 +96,12 @@ pub(super) fn on_host(case: &Case<'_>, drop: &DropRow, of_underlay: bool) -> See
         return with_devices(seen, &before, &packet, (true, false));
     }
     let hooks = [Hook::Prerouting, Hook::Forward, Hook::Postrouting];
-    let is_switched = case.flow.is_none_or(|flow| flow.path == Path::Bridge && flow.nat == Nat::None);
+    // What the host routes back to the bridge it came by was seen at the bridge itself.
+    let is_routed = drop.last_hop.as_ref().is_some_and(|hop| hop.role == RoleName::Bridge)
+        || case.flow.is_some_and(|flow| flow.nat != Nat::None);
     if let (Some((_, Some(one))), Some((_, Some(other)))) = (from, to)
         && one.index == other.index
-        && is_switched
+        && !is_routed
     {
         packet.outgoing = Some(device(one));
         packet.outgoing_port = port(to);
